@@ -1,0 +1,29 @@
+//! The order domain: what an order, a reservation, a shipment and an outcome are, and how they may change.
+//!
+//! Everything here is pure. No async, no serialization, no AWS, no clock, no environment: the same input
+//! always gives the same answer, which is what lets two functions that hear the same event agree without
+//! talking to one another.
+
+mod ids;
+mod money;
+mod order;
+mod outcome;
+mod personal;
+mod reservation;
+mod shipment;
+mod stock;
+mod timestamp;
+mod view;
+mod violation;
+
+pub use ids::{CustomerId, EventId, InvalidId, OrderId, ParcelId, PaymentId, ShipmentId, Sku};
+pub use money::{Currency, Money, MoneyError};
+pub use order::{Line, LineDraft, MoneyDraft, Order, OrderDraft, Quantity, StockLine};
+pub use outcome::{Outcome, Settlement};
+pub use personal::{Personal, PersonalDraft};
+pub use reservation::{Reservation, ReservationChange, ReservationState};
+pub use shipment::{Shipment, ShipmentState};
+pub use stock::{Shortage, StockError, StockLevel};
+pub use timestamp::Timestamp;
+pub use view::{Fact, FactKind, OrderView, Status};
+pub use violation::{Violation, Violations};
