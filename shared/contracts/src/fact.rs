@@ -1,0 +1,89 @@
+use domain::{Fact, FactKind};
+use serde_json::{Value, json};
+
+use crate::data::{Data, EventType};
+use crate::event::Event;
+
+/// A fact as the read model keeps it: with the few details that a reader of the order wants, none of them personal
+/// and none a secret (such as a task token).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordedFact {
+    /// What happened.
+    pub fact: Fact,
+    /// The event's type.
+    pub event_type: EventType,
+    /// The details, a JSON object.
+    pub details: Value,
+}
+
+/// What an event tells of its order.
+#[must_use]
+pub fn fact_of(event: &Event) -> RecordedFact {
+    let event_type = event.data.event_type();
+    RecordedFact {
+        fact: Fact {
+            event_id: event.id.clone(),
+            kind: kind_of_type(event_type),
+            at: event.time,
+            caused_by: event.causation_id.clone(),
+        },
+        event_type,
+        details: details(&event.data),
+    }
+}
+
+/// The kind of fact that an event of this type is.
+#[must_use]
+pub fn kind_of_type(event_type: EventType) -> FactKind {
+    match event_type {
+        EventType::OrderPlaced => FactKind::Placed,
+        EventType::OrderAccepted => FactKind::Accepted,
+        EventType::OrderRejected => FactKind::Rejected,
+        EventType::CancellationRequested => FactKind::CancellationRequested,
+        EventType::OrderConfirmed => FactKind::Confirmed,
+        EventType::OrderCancelled => FactKind::Cancelled,
+        EventType::StockReserved => FactKind::StockReserved,
+        EventType::StockRejected => FactKind::StockRejected,
+        EventType::StockReleased => FactKind::StockReleased,
+        EventType::PaymentRequested => FactKind::PaymentRequested,
+        EventType::PaymentCaptured => FactKind::PaymentCaptured,
+        EventType::PaymentFailed => FactKind::PaymentFailed,
+        EventType::RefundRequested => FactKind::RefundRequested,
+        EventType::ShipmentScheduled => FactKind::ShipmentScheduled,
+        EventType::ShipmentCancelled => FactKind::ShipmentCancelled,
+        EventType::ParcelPickedUp => FactKind::ParcelPickedUp,
+        EventType::DeliveryStatusChanged => FactKind::DeliveryStatusChanged,
+        EventType::SignatureCollected => FactKind::SignatureCollected,
+    }
+}
+
+/// Only what no earlier fact of the same order already told: the item of an order is written once an event, and
+/// DynamoDB charges by its whole size.
+fn details(data: &Data) -> Value {
+    match data {
+        Data::OrderPlaced(data) => {
+            json!({"customerId": data.customer_id, "lines": data.lines, "total": data.total})
+        }
+        Data::OrderAccepted(_) | Data::StockReserved(_) | Data::StockReleased(_) => json!({}),
+        Data::OrderRejected(data) => json!({"reasons": data.reasons}),
+        Data::CancellationRequested(data) => json!({"reasons": [data.reason]}),
+        Data::OrderCancelled(data) => json!({"reasons": [data.reason]}),
+        Data::OrderConfirmed(data) => json!({"paymentId": data.payment_id}),
+        Data::StockRejected(data) => json!({"shortages": data.shortages}),
+        Data::PaymentRequested(data) => {
+            json!({"paymentId": data.payment_id, "amount": data.amount, "expiresAt": data.expires_at})
+        }
+        Data::PaymentCaptured(data) => {
+            json!({"amount": data.amount, "providerReference": data.provider_reference})
+        }
+        Data::PaymentFailed(data) => json!({"reason": data.reason}),
+        Data::RefundRequested(data) => json!({"amount": data.amount, "reasons": [data.reason]}),
+        Data::ShipmentScheduled(data) => json!({"shipmentId": data.shipment_id}),
+        Data::ShipmentCancelled(data) => json!({"shipmentId": data.shipment_id}),
+        Data::ParcelPickedUp(data) => json!({"parcelId": data.parcel_id, "carrier": data.carrier}),
+        Data::DeliveryStatusChanged(data) => {
+            json!({"parcelId": data.parcel_id, "status": data.status, "location": data.location})
+        }
+        Data::SignatureCollected(data) => json!({"parcelId": data.parcel_id}),
+    }
+}

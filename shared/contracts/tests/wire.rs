@@ -1,0 +1,175 @@
+//! The wire format, through the public interface: what is written is read back, and what is wrong is refused by name.
+
+use contracts::{
+    Data, DecodeError, Event, EventType, Line, Money, OrderPlaced, Personal, StockReserved, decode, fact_of,
+};
+use domain::{EventId, OrderId, Timestamp};
+use serde_json::{Value, json};
+
+fn personal() -> Personal {
+    Personal {
+        name: "Ada Example".into(),
+        email: "ada@example.com".into(),
+        phone: None,
+        street: "1 Analytical Row".into(),
+        city: "London".into(),
+        postal_code: "N1 9GU".into(),
+        country: "GB".into(),
+    }
+}
+
+fn placed() -> Event {
+    let price = Money { amount_minor: 1250, currency: "EUR".into() };
+    Event {
+        id: EventId::parse("e-1").unwrap(),
+        order_id: OrderId::parse("o-1").unwrap(),
+        time: Timestamp::from_unix_ms(1_769_860_800_123),
+        correlation_id: "o-1".into(),
+        causation_id: None,
+        traceparent: None,
+        data: Data::OrderPlaced(OrderPlaced {
+            order_id: "o-1".into(),
+            customer_id: "c-1".into(),
+            lines: vec![Line { sku: "MUG".into(), quantity: 1, unit_price: price.clone() }],
+            total: price,
+            personal: personal(),
+        }),
+    }
+}
+
+/// The event in the envelope that a rule delivers.
+fn delivered(event: &Event) -> Value {
+    let outbound = event.to_outbound().unwrap();
+    json!({
+        "version": "0",
+        "id": "b-1",
+        "detail-type": outbound.event_type.as_str(),
+        "source": outbound.event_type.source(),
+        "account": "000000000000",
+        "time": "2026-01-31T12:00:00Z",
+        "region": "eu-central-1",
+        "resources": [],
+        "detail": serde_json::from_str::<Value>(&outbound.detail).unwrap(),
+    })
+}
+
+fn code_of(change: impl FnOnce(&mut Value)) -> &'static str {
+    let mut message = delivered(&placed());
+    change(&mut message);
+    decode(&message.to_string()).unwrap_err().code()
+}
+
+#[test]
+fn an_event_is_read_back_as_written() {
+    let event = placed();
+    let read = decode(&delivered(&event).to_string()).unwrap();
+    assert_eq!(read.event, event);
+    assert_eq!(read.replay_name, None);
+}
+
+#[test]
+fn a_replayed_event_says_so() {
+    let mut message = delivered(&placed());
+    message["replay-name"] = "r-1".into();
+    assert_eq!(decode(&message.to_string()).unwrap().replay_name.as_deref(), Some("r-1"));
+}
+
+#[test]
+fn the_detail_is_a_cloud_event() {
+    let detail = delivered(&placed())["detail"].take();
+    assert_eq!(detail["specversion"], "1.0");
+    assert_eq!(detail["type"], "orders.order-placed.v1");
+    assert_eq!(detail["source"], "orders");
+    assert_eq!(detail["subject"], "o-1");
+    assert_eq!(detail["time"], "2026-01-31T12:00:00.123Z");
+    assert_eq!(detail["dataschema"], "urn:orderbus:schema:orders.order-placed.v1");
+    assert_eq!(detail.get("causationid"), None);
+    assert_eq!(detail["data"]["lines"][0]["unitPrice"]["amountMinor"], 1250);
+}
+
+#[test]
+fn an_added_optional_field_is_compatible() {
+    let mut message = delivered(&placed());
+    message["detail"]["data"]["giftWrap"] = true.into();
+    assert!(decode(&message.to_string()).is_ok());
+}
+
+#[test]
+fn every_kind_of_poison_is_told_apart() {
+    assert_eq!(decode("{\"detail").unwrap_err().code(), "not_json");
+    assert_eq!(decode("").unwrap_err().code(), "not_json");
+    assert_eq!(decode("[]").unwrap_err().code(), "not_an_event");
+    assert_eq!(decode("\"text\"").unwrap_err().code(), "not_an_event");
+    assert_eq!(code_of(|message| message["detail"] = "text".into()), "not_an_event");
+    assert_eq!(code_of(|message| message["detail"]["type"] = "orders.order-eaten.v1".into()), "unknown_type");
+    assert_eq!(
+        code_of(|message| message["detail"]["type"] = "orders.order-placed.v9".into()),
+        "unknown_version"
+    );
+    assert_eq!(code_of(|message| message["detail"]["data"]["lines"] = 7.into()), "schema_mismatch");
+    assert_eq!(
+        code_of(|message| message["detail-type"] = "orders.order-accepted.v1".into()),
+        "invalid_attribute"
+    );
+    assert_eq!(code_of(|message| message["source"] = "payments".into()), "invalid_attribute");
+    assert_eq!(code_of(|message| message["detail"]["specversion"] = "0.3".into()), "invalid_attribute");
+    assert_eq!(code_of(|message| message["detail"]["subject"] = "o-2".into()), "invalid_attribute");
+    assert_eq!(code_of(|message| message["detail"]["time"] = "noon".into()), "invalid_attribute");
+    assert_eq!(code_of(|message| message["detail"]["id"] = "".into()), "invalid_attribute");
+    assert_eq!(
+        code_of(|message| {
+            message["detail"]["subject"] = "o 1".into();
+            message["detail"]["data"]["orderId"] = "o 1".into();
+        }),
+        "invalid_attribute"
+    );
+}
+
+#[test]
+fn json_that_nests_too_deep_is_refused_not_followed() {
+    let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+    assert!(decode(&deep).is_err());
+    let inside = delivered(&placed()).to_string().replace("\"c-1\"", &deep);
+    assert_eq!(decode(&inside).unwrap_err().code(), "schema_mismatch");
+}
+
+#[test]
+fn no_error_repeats_a_value_of_the_message() {
+    let mut message = delivered(&placed());
+    message["detail"]["data"]["total"] = "Ada Example".into();
+    let error = decode(&message.to_string()).unwrap_err();
+    assert!(matches!(error, DecodeError::SchemaMismatch { event_type: EventType::OrderPlaced, .. }));
+    assert!(!error.to_string().contains("Ada"), "{error}");
+    assert!(error.to_string().contains("expected struct Money"), "{error}");
+}
+
+#[test]
+fn debug_and_the_read_model_show_nothing_personal() {
+    let event = placed();
+    assert!(!format!("{event:?}").contains("Ada"));
+    assert!(!fact_of(&event).details.to_string().contains("Ada"));
+}
+
+#[test]
+fn an_effect_carries_its_cause() {
+    let cause = placed();
+    let effect = Event::caused_by(
+        &cause.cause(),
+        "inventory-updater",
+        0,
+        &cause.order_id,
+        cause.time,
+        StockReserved { order_id: "o-1".into(), lines: vec![] },
+    );
+    assert_eq!(effect.causation_id, Some(cause.id));
+    assert_eq!(effect.correlation_id, cause.correlation_id);
+}
+
+#[test]
+fn every_type_is_read_back_and_begins_with_its_source() {
+    for event_type in EventType::ALL {
+        assert_eq!(EventType::parse(event_type.as_str()), Some(*event_type));
+        assert!(event_type.as_str().starts_with(&format!("{}.", event_type.source())));
+        assert!(event_type.as_str().ends_with(".v1"));
+    }
+}
