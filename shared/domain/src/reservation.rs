@@ -1,68 +1,57 @@
 use crate::{EventId, Shortage, StockLine, Timestamp};
 
-/// What inventory decided about one order. Written once, then changed only along [`Reservation::change`].
+/// What inventory decided about one order, and how that ended. Each part is written once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reservation {
-    /// Where it stands.
-    pub state: ReservationState,
-    /// The event that brought it there. A repeated delivery of that event repeats its publications; any other
-    /// event that finds the work done publishes nothing.
+    /// What was decided when the order, or its end, was first heard of.
+    pub decision: StockDecision,
+    /// The event that decided it. A repeated delivery of that event repeats its publications; any other event
+    /// that finds the decision made publishes nothing.
     pub decided_by: EventId,
-    /// When it got there.
+    /// When it was decided.
     pub decided_at: Timestamp,
+    /// How a promise ended, once it has.
+    pub closing: Option<Closing>,
 }
 
-/// Where the reservation of one order stands.
+/// The decision about the stock of one order.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ReservationState {
+pub enum StockDecision {
     /// Every line is promised.
     Reserved(Vec<StockLine>),
     /// At least one line was short, so nothing was promised. Durable: a restock does not change it.
     Rejected(Vec<Shortage>),
-    /// The promise was taken back.
-    Released(Vec<StockLine>),
-    /// The goods have left.
-    Shipped(Vec<StockLine>),
     /// The order was closed before inventory heard of it; a reservation that comes later is refused.
     Barred,
 }
 
-/// What closing (cancellation or rejection) or shipping means for a reservation.
+/// The end of a promise.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ReservationChange {
-    /// Move these lines from reserved to available.
-    Release(Vec<StockLine>),
-    /// Move these lines from reserved to shipped.
-    Ship(Vec<StockLine>),
-    /// It is already so.
-    AlreadyThere,
-    /// There is nothing promised, so there is nothing to do.
-    NothingHeld,
-    /// The goods have left; what was promised cannot be taken back.
-    AlreadyShipped,
+pub struct Closing {
+    /// How.
+    pub end: StockEnd,
+    /// The event that ended it.
+    pub decided_by: EventId,
+    /// When it ended.
+    pub decided_at: Timestamp,
+}
+
+/// How a promise ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum StockEnd {
+    /// Taken back: from reserved to available.
+    Released,
+    /// Fulfilled: from reserved to shipped.
+    Shipped,
 }
 
 impl Reservation {
-    /// What a closed order (cancelled or rejected) asks of its reservation.
+    /// The lines that are promised now: those that a closing would move. `None` when nothing is held.
     #[must_use]
-    pub fn on_close(&self) -> ReservationChange {
-        match &self.state {
-            ReservationState::Reserved(lines) => ReservationChange::Release(lines.clone()),
-            ReservationState::Released(_) => ReservationChange::AlreadyThere,
-            ReservationState::Rejected(_) | ReservationState::Barred => ReservationChange::NothingHeld,
-            ReservationState::Shipped(_) => ReservationChange::AlreadyShipped,
-        }
-    }
-
-    /// What goods that have left ask of their reservation.
-    #[must_use]
-    pub fn on_pick_up(&self) -> ReservationChange {
-        match &self.state {
-            ReservationState::Reserved(lines) => ReservationChange::Ship(lines.clone()),
-            ReservationState::Shipped(_) => ReservationChange::AlreadyThere,
-            ReservationState::Released(_) | ReservationState::Rejected(_) | ReservationState::Barred => {
-                ReservationChange::NothingHeld
-            }
+    pub fn held(&self) -> Option<&[StockLine]> {
+        match (&self.decision, &self.closing) {
+            (StockDecision::Reserved(lines), None) => Some(lines),
+            _ => None,
         }
     }
 }
@@ -72,41 +61,21 @@ mod tests {
     use super::*;
     use crate::{Quantity, Sku};
 
-    fn reservation(state: ReservationState) -> Reservation {
-        Reservation {
-            state,
-            decided_by: EventId::parse("e-1").unwrap(),
-            decided_at: Timestamp::from_unix_ms(0),
-        }
-    }
-
-    fn lines() -> Vec<StockLine> {
-        vec![StockLine { sku: Sku::parse("A").unwrap(), quantity: Quantity::new(1).unwrap() }]
+    fn reservation(decision: StockDecision, end: Option<StockEnd>) -> Reservation {
+        let decided_by = EventId::parse("e-1").unwrap();
+        let decided_at = Timestamp::from_unix_ms(0);
+        let closing = end.map(|end| Closing { end, decided_by: decided_by.clone(), decided_at });
+        Reservation { decision, decided_by, decided_at, closing }
     }
 
     #[test]
-    fn only_held_stock_is_released_or_shipped() {
-        let held = reservation(ReservationState::Reserved(lines()));
-        assert_eq!(held.on_close(), ReservationChange::Release(lines()));
-        assert_eq!(held.on_pick_up(), ReservationChange::Ship(lines()));
-        for state in [ReservationState::Rejected(vec![]), ReservationState::Barred] {
-            assert_eq!(reservation(state.clone()).on_close(), ReservationChange::NothingHeld);
-            assert_eq!(reservation(state).on_pick_up(), ReservationChange::NothingHeld);
-        }
-    }
-
-    #[test]
-    fn shipped_stock_is_never_released() {
-        let shipped = reservation(ReservationState::Shipped(lines()));
-        assert_eq!(shipped.on_close(), ReservationChange::AlreadyShipped);
-        assert_eq!(shipped.on_pick_up(), ReservationChange::AlreadyThere);
-    }
-
-    #[test]
-    fn released_stock_is_never_released_again() {
-        assert_eq!(
-            reservation(ReservationState::Released(lines())).on_close(),
-            ReservationChange::AlreadyThere
-        );
+    fn only_an_open_promise_holds_stock() {
+        let lines = vec![StockLine { sku: Sku::parse("A").unwrap(), quantity: Quantity::new(1).unwrap() }];
+        let reserved = StockDecision::Reserved(lines.clone());
+        assert_eq!(reservation(reserved.clone(), None).held(), Some(lines.as_slice()));
+        assert_eq!(reservation(reserved.clone(), Some(StockEnd::Released)).held(), None);
+        assert_eq!(reservation(reserved, Some(StockEnd::Shipped)).held(), None);
+        assert_eq!(reservation(StockDecision::Rejected(vec![]), None).held(), None);
+        assert_eq!(reservation(StockDecision::Barred, None).held(), None);
     }
 }

@@ -1,47 +1,43 @@
 use crate::{EventId, Timestamp};
 
-/// The shipment of one order.
+/// The shipment of one order, and how it ended. Each part is written once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shipment {
-    /// Where it stands.
-    pub state: ShipmentState,
-    /// The event that brought it there.
+    /// What was decided when the order's confirmation, or its cancellation, was first heard of.
+    pub decision: ShipmentDecision,
+    /// The event that decided it.
     pub decided_by: EventId,
-    /// When it got there.
+    /// When it was decided.
+    pub decided_at: Timestamp,
+    /// How a scheduled shipment ended, once it has.
+    pub closing: Option<ShipmentClosing>,
+}
+
+/// The decision about the shipment of one order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ShipmentDecision {
+    /// The fulfilment centre is to send it.
+    Scheduled,
+    /// The order was cancelled before it was confirmed here; a confirmation that comes later is refused.
+    Barred,
+}
+
+/// The end of a scheduled shipment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShipmentClosing {
+    /// How.
+    pub end: ShipmentEnd,
+    /// The event that ended it.
+    pub decided_by: EventId,
+    /// When it ended.
     pub decided_at: Timestamp,
 }
 
-/// Where a shipment stands. `Scheduled` may become `Cancelled` or `Left`; nothing else changes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ShipmentState {
-    /// The fulfilment centre was told to send it.
-    Scheduled,
-    /// Called off before it left, or before it was ever scheduled.
+/// How a scheduled shipment ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ShipmentEnd {
+    /// Called off before it left.
     Cancelled,
-    /// A carrier has it.
+    /// A carrier has it; it can no longer be called off.
     Left,
-}
-
-impl ShipmentState {
-    /// True when a shipment may go from here to there.
-    #[must_use]
-    pub fn may_become(self, next: Self) -> bool {
-        matches!((self, next), (Self::Scheduled, Self::Cancelled | Self::Left))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_shipment_ends_once() {
-        use ShipmentState::{Cancelled, Left, Scheduled};
-        let allowed: Vec<_> = [Scheduled, Cancelled, Left]
-            .into_iter()
-            .flat_map(|from| [Scheduled, Cancelled, Left].map(|to| (from, to)))
-            .filter(|(from, to)| from.may_become(*to))
-            .collect();
-        assert_eq!(allowed, [(Scheduled, Cancelled), (Scheduled, Left)]);
-    }
 }

@@ -1,0 +1,40 @@
+//! What the use cases need of the world. One trait a file; each says what an implementation MUST do.
+//!
+//! Every write decides and records in one step, under a condition. A write that finds its work done reports what
+//! stands there, so that the caller can publish what was committed instead of what it would have committed.
+
+mod clock;
+mod error;
+mod event_bus;
+mod event_lake;
+mod fulfilment_centre;
+mod message_queue;
+mod order_store;
+mod order_view_store;
+mod payment_tasks;
+mod quarantine;
+mod shipment_store;
+mod stock_store;
+
+pub use clock::Clock;
+pub use error::{PortError, Retry};
+pub use event_bus::EventBus;
+pub use event_lake::{EventLake, LakeObject};
+pub use fulfilment_centre::{FulfilmentCentre, Notice};
+pub use message_queue::{MessageQueue, Postponement};
+pub use order_store::{NewOrder, OrderDecision, OrderRecord, OrderStore, Registration};
+pub use order_view_store::OrderViewStore;
+pub use payment_tasks::{PaymentTasks, TaskReply};
+pub use quarantine::{Quarantine, Quarantined};
+pub use shipment_store::{ShipmentStore, ShippedOrder};
+pub use stock_store::{Decided, Reserve, StockCounts, StockStore};
+
+/// What a write under a condition found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Commit<T> {
+    /// The condition held; it is written.
+    Written,
+    /// The condition did not hold, because this stands there. It may be the caller's own earlier write, whose
+    /// answer was lost.
+    Existing(T),
+}

@@ -1,0 +1,84 @@
+use contracts::{OrderAccepted, Personal, Reason};
+use domain::{EventId, OrderId, Settlement, Timestamp};
+
+use crate::{Commit, PortError};
+
+/// An order as the API took it in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewOrder {
+    /// Derived from the idempotency key.
+    pub order_id: OrderId,
+    /// SHA-256 of the request, in hexadecimal.
+    pub request_hash: String,
+    /// When it was first taken in.
+    pub placed_at: Timestamp,
+    /// The trace of the first request.
+    pub traceparent: Option<String>,
+}
+
+/// What the order's rules said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OrderDecision {
+    /// It keeps every rule.
+    Accepted {
+        /// What was ordered.
+        order: OrderAccepted,
+        /// Whom to deliver to.
+        personal: Personal,
+    },
+    /// It breaks these.
+    Rejected(Vec<Reason>),
+}
+
+/// A decision to be written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Registration {
+    /// Which order.
+    pub order_id: OrderId,
+    /// What was decided.
+    pub decision: OrderDecision,
+    /// The event that decided it.
+    pub decided_by: EventId,
+    /// When it was decided.
+    pub decided_at: Timestamp,
+}
+
+/// What stands of one order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OrderRecord {
+    /// Set once the order is registered: which event did it, and when.
+    pub registered: Option<(EventId, Timestamp)>,
+    /// Set once the order has ended.
+    pub settlement: Option<Settlement>,
+}
+
+/// The order context's own record of every order.
+pub trait OrderStore: Send + Sync {
+    /// Takes an order in.
+    ///
+    /// MUST write only when the order is unknown, and otherwise answer what was taken in before.
+    fn open(&self, order: &NewOrder) -> impl Future<Output = Result<Commit<NewOrder>, PortError>> + Send;
+
+    /// Writes the decision about an order, whether or not it was taken in by [`OrderStore::open`].
+    ///
+    /// MUST write only when there is no decision yet. A rejection MUST also settle the order as rejected, in the same
+    /// write, unless it is settled already. MUST answer what stands afterwards, whoever wrote it.
+    fn register(
+        &self,
+        registration: &Registration,
+    ) -> impl Future<Output = Result<OrderRecord, PortError>> + Send;
+
+    /// Settles an order, whether or not it is known.
+    ///
+    /// MUST write only when the order is not settled. MUST answer the settlement that stands afterwards.
+    fn settle(
+        &self,
+        order_id: &OrderId,
+        settlement: &Settlement,
+        reasons: &[Reason],
+    ) -> impl Future<Output = Result<Settlement, PortError>> + Send;
+
+    /// Reads an order. MUST see every write that was answered before.
+    fn find(&self, order_id: &OrderId)
+    -> impl Future<Output = Result<Option<OrderRecord>, PortError>> + Send;
+}
