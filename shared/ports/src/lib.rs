@@ -4,6 +4,7 @@
 //! stands there, so that the caller can publish what was committed instead of what it would have committed.
 
 mod clock;
+pub mod conformance;
 mod error;
 mod event_bus;
 mod event_lake;
@@ -22,7 +23,7 @@ pub use event_bus::EventBus;
 pub use event_lake::{EventLake, LakeObject};
 pub use fulfilment_centre::{FulfilmentCentre, Notice};
 pub use message_queue::{MessageQueue, Postponement};
-pub use order_store::{NewOrder, OrderDecision, OrderRecord, OrderStore, Registration};
+pub use order_store::{NewOrder, OrderDecision, OrderRecord, OrderStore, Registered, Registration};
 pub use order_view_store::OrderViewStore;
 pub use payment_tasks::{PaymentTasks, TaskReply};
 pub use quarantine::{Quarantine, Quarantined};

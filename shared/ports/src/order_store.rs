@@ -22,9 +22,9 @@ pub enum OrderDecision {
     /// It keeps every rule.
     Accepted {
         /// What was ordered.
-        order: OrderAccepted,
+        order: Box<OrderAccepted>,
         /// Whom to deliver to.
-        personal: Personal,
+        personal: Box<Personal>,
     },
     /// It breaks these.
     Rejected(Vec<Reason>),
@@ -43,11 +43,37 @@ pub struct Registration {
     pub decided_at: Timestamp,
 }
 
+impl Registration {
+    /// What stands once this is written.
+    #[must_use]
+    pub fn registered(&self) -> Registered {
+        Registered {
+            decided_by: self.decided_by.clone(),
+            decided_at: self.decided_at,
+            rejection: match &self.decision {
+                OrderDecision::Accepted { .. } => None,
+                OrderDecision::Rejected(reasons) => Some(reasons.clone()),
+            },
+        }
+    }
+}
+
+/// A decision as it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Registered {
+    /// The event that decided it.
+    pub decided_by: EventId,
+    /// When it was decided.
+    pub decided_at: Timestamp,
+    /// Why the order was rejected; `None` when it was accepted.
+    pub rejection: Option<Vec<Reason>>,
+}
+
 /// What stands of one order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OrderRecord {
-    /// Set once the order is registered: which event did it, and when.
-    pub registered: Option<(EventId, Timestamp)>,
+    /// Set once there is a decision about the order.
+    pub registered: Option<Registered>,
     /// Set once the order has ended.
     pub settlement: Option<Settlement>,
 }
@@ -56,7 +82,8 @@ pub struct OrderRecord {
 pub trait OrderStore: Send + Sync {
     /// Takes an order in.
     ///
-    /// MUST write only when the order is unknown, and otherwise answer what was taken in before.
+    /// MUST write only when no request was taken in under this id, and otherwise answer the one that was. MUST leave
+    /// what [`OrderStore::register`] and [`OrderStore::settle`] wrote: they may have come first.
     fn open(&self, order: &NewOrder) -> impl Future<Output = Result<Commit<NewOrder>, PortError>> + Send;
 
     /// Writes the decision about an order, whether or not it was taken in by [`OrderStore::open`].

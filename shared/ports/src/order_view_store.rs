@@ -15,6 +15,7 @@ pub trait OrderViewStore: Send + Sync {
         fact: &RecordedFact,
     ) -> impl Future<Output = Result<(), PortError>> + Send;
 
-    /// Every fact of an order, in any order. Empty when nothing is known.
+    /// Every fact of an order, in any order. Empty when nothing is known. MUST see every write that was answered
+    /// before.
     fn facts(&self, order_id: &OrderId) -> impl Future<Output = Result<Vec<RecordedFact>, PortError>> + Send;
 }

@@ -28,7 +28,7 @@ pub enum Reserve {
 /// counts of several SKUs, and the reservation that accounts for it, moves in one atomic step.
 pub trait StockStore: Send + Sync {
     /// Reserves every line or none. MUST promise only what is available, and only when the order is unknown here. When
-    /// the order is known, MUST answer [`Reserve::Existing`], whatever is in stock.
+    /// the order is known, MUST answer [`Reserve::Existing`], whatever is in stock. The caller gives each SKU once.
     fn reserve(
         &self,
         order_id: &OrderId,
@@ -78,6 +78,6 @@ pub trait StockCounts: Send + Sync {
         available: u64,
     ) -> impl Future<Output = Result<StockLevel, PortError>> + Send;
 
-    /// Every SKU and its level, by SKU.
+    /// Every SKU and its level, by SKU. MUST see every write that was answered before.
     fn levels(&self) -> impl Future<Output = Result<Vec<(Sku, StockLevel)>, PortError>> + Send;
 }

@@ -1,0 +1,167 @@
+use std::time::Duration;
+
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_smithy_async::rt::sleep::TokioSleep;
+use aws_smithy_async::time::SystemTimeSource;
+use aws_smithy_http_client::Builder as HttpClientBuilder;
+use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode};
+use aws_smithy_runtime_api::client::behavior_version::BehaviorVersion;
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use aws_smithy_types::retry::RetryConfig;
+use aws_smithy_types::timeout::TimeoutConfig;
+use aws_types::SdkConfig;
+use aws_types::region::Region;
+
+/// The certificate authorities of every AWS endpoint (<https://www.amazontrust.com/repository/>): a function talks
+/// to nothing else, and reading five roots takes no time where reading the system's takes milliseconds a start.
+const AMAZON_TRUST_SERVICES: &[u8] = include_bytes!("amazon-trust-services.pem");
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
+const ATTEMPTS_MAX: u32 = 3;
+const BACKOFF_INITIAL: Duration = Duration::from_millis(50);
+
+/// A variable that Lambda sets for every function is missing.
+#[derive(Debug, thiserror::Error)]
+#[error("the environment variable {0} is not set; Lambda sets it for every function")]
+pub struct EnvironmentError(&'static str);
+
+/// Every client of one process, on one HTTP client.
+#[derive(Debug, Clone)]
+pub struct Sdk {
+    config: SdkConfig,
+}
+
+impl Sdk {
+    /// From what Lambda puts into a function's environment. Nothing else is asked: no profile, no instance metadata, no
+    /// chain of providers. `AWS_ENDPOINT_URL` points at an emulator.
+    ///
+    /// # Errors
+    /// [`EnvironmentError`] outside Lambda.
+    pub fn from_lambda_environment() -> Result<Self, EnvironmentError> {
+        let credentials = Credentials::new(
+            required("AWS_ACCESS_KEY_ID")?,
+            required("AWS_SECRET_ACCESS_KEY")?,
+            optional("AWS_SESSION_TOKEN"),
+            None,
+            "lambda",
+        );
+        let region = required("AWS_REGION")?;
+        Ok(Self::new(credentials, region, optional("AWS_ENDPOINT_URL")))
+    }
+
+    /// From given credentials; `endpoint_url` points at an emulator.
+    #[must_use]
+    pub fn new(credentials: Credentials, region: String, endpoint_url: Option<String>) -> Self {
+        let mut config = SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new(region))
+            .credentials_provider(SharedCredentialsProvider::new(credentials))
+            .http_client(http_client(endpoint_url.as_deref()))
+            .sleep_impl(TokioSleep::new())
+            .time_source(SystemTimeSource::new())
+            .retry_config(
+                RetryConfig::standard().with_max_attempts(ATTEMPTS_MAX).with_initial_backoff(BACKOFF_INITIAL),
+            )
+            .timeout_config(
+                TimeoutConfig::builder()
+                    .connect_timeout(CONNECT_TIMEOUT)
+                    .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+                    .build(),
+            );
+        config.set_endpoint_url(endpoint_url);
+        Self { config: config.build() }
+    }
+
+    /// From a configuration that was loaded elsewhere, such as a person's own profile.
+    #[must_use]
+    pub fn from_config(config: SdkConfig) -> Self {
+        Self { config }
+    }
+
+    /// What every client is made from.
+    #[must_use]
+    pub fn config(&self) -> &SdkConfig {
+        &self.config
+    }
+
+    /// A DynamoDB client.
+    #[must_use]
+    pub fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
+        aws_sdk_dynamodb::Client::new(&self.config)
+    }
+
+    /// An EventBridge client.
+    #[must_use]
+    pub fn eventbridge(&self) -> aws_sdk_eventbridge::Client {
+        aws_sdk_eventbridge::Client::new(&self.config)
+    }
+
+    /// An S3 client. An emulator is addressed by path: it has no name for every bucket.
+    #[must_use]
+    pub fn s3(&self) -> aws_sdk_s3::Client {
+        let config = aws_sdk_s3::config::Builder::from(&self.config)
+            .force_path_style(self.config.endpoint_url().is_some())
+            .build();
+        aws_sdk_s3::Client::from_conf(config)
+    }
+
+    /// A Step Functions client.
+    #[must_use]
+    pub fn sfn(&self) -> aws_sdk_sfn::Client {
+        aws_sdk_sfn::Client::new(&self.config)
+    }
+
+    /// An SNS client.
+    #[must_use]
+    pub fn sns(&self) -> aws_sdk_sns::Client {
+        aws_sdk_sns::Client::new(&self.config)
+    }
+
+    /// An SQS client.
+    #[must_use]
+    pub fn sqs(&self) -> aws_sdk_sqs::Client {
+        aws_sdk_sqs::Client::new(&self.config)
+    }
+}
+
+fn http_client(endpoint_url: Option<&str>) -> SharedHttpClient {
+    if endpoint_url.is_some_and(|url| url.starts_with("http://")) {
+        return HttpClientBuilder::new().build_http();
+    }
+    // The roots were checked when they were embedded; a context without options cannot fail to build.
+    let trust_store = TrustStore::empty().with_pem_certificate(AMAZON_TRUST_SERVICES);
+    let builder = HttpClientBuilder::new().tls_provider(Provider::Rustls(CryptoMode::Ring));
+    match TlsContext::builder().with_trust_store(trust_store).build() {
+        Ok(tls_context) => builder.tls_context(tls_context).build_https(),
+        Err(_) => builder.build_https(),
+    }
+}
+
+fn required(name: &'static str) -> Result<String, EnvironmentError> {
+    optional(name).ok_or(EnvironmentError(name))
+}
+
+#[expect(clippy::disallowed_methods, reason = "what Lambda itself sets is read here and nowhere else")]
+fn optional(name: &'static str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_embedded_roots_are_five_certificates() {
+        let text = std::str::from_utf8(AMAZON_TRUST_SERVICES).unwrap();
+        assert_eq!(text.matches("-----BEGIN CERTIFICATE-----").count(), 5);
+    }
+
+    #[test]
+    fn a_client_for_the_real_endpoints_can_be_built() {
+        let credentials = Credentials::new("a", "b", None, None, "test");
+        let sdk = Sdk::new(credentials, "eu-central-1".to_owned(), None);
+        let _client = sdk.dynamodb();
+    }
+}

@@ -1,0 +1,36 @@
+use std::sync::Mutex;
+
+use ports::{FulfilmentCentre, Notice, PortError};
+
+use crate::{Faults, lock};
+
+/// Collects the notices to the fulfilment centre.
+#[derive(Default)]
+pub struct MemoryFulfilmentCentre {
+    notices: Mutex<Vec<Notice>>,
+    faults: Faults,
+}
+
+impl MemoryFulfilmentCentre {
+    /// A fulfilment centre whose calls can be lost.
+    #[must_use]
+    pub fn with_faults(faults: Faults) -> Self {
+        Self { faults, ..Self::default() }
+    }
+
+    /// Every notice accepted, in order, repetitions included.
+    #[must_use]
+    pub fn notices(&self) -> Vec<Notice> {
+        lock(&self.notices).clone()
+    }
+}
+
+impl FulfilmentCentre for MemoryFulfilmentCentre {
+    async fn tell(&self, notice: &Notice) -> Result<(), PortError> {
+        let apply = || {
+            lock(&self.notices).push(notice.clone());
+            Ok(())
+        };
+        self.faults.call("memory:Tell", apply).await
+    }
+}

@@ -1,0 +1,45 @@
+//! The ports as a faithful in-memory model, for tests and simulations.
+//!
+//! Each adapter keeps every promise of its port and refuses what the real one would refuse. Every call
+//! - waits for its turn once before it is applied, as a call over a network does, so that an executor interleaves
+//!   callers, and a dropped caller is one that crashed before the call;
+//! - is then applied in one step, and never partly;
+//! - asks [`Faults`] first, so that any call of a run can be lost on its way there or on its way back.
+//!
+//! Nothing here reads a clock, draws a random number or starts a thread: the same calls in the same order always
+//! give the same answers. What a test looks at without being a caller, it reads with methods that are not part of
+//! a port; those neither wait nor count as calls.
+
+mod clock;
+mod event_bus;
+mod event_lake;
+mod faults;
+mod fulfilment_centre;
+mod message_queue;
+mod order_store;
+mod order_view_store;
+mod payment_tasks;
+mod quarantine;
+mod shipment_store;
+mod stock_store;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+pub use clock::ManualClock;
+pub use event_bus::MemoryEventBus;
+pub use event_lake::MemoryEventLake;
+pub use faults::{Fault, Faults};
+pub use fulfilment_centre::MemoryFulfilmentCentre;
+pub use message_queue::MemoryMessageQueue;
+pub use order_store::{MemoryOrderStore, StoredOrder};
+pub use order_view_store::MemoryOrderViewStore;
+pub use payment_tasks::{MemoryPaymentTasks, TaskAnswer};
+pub use quarantine::MemoryQuarantine;
+pub use shipment_store::{MemoryShipmentStore, StoredShipment};
+pub use stock_store::MemoryStockStore;
+
+/// The guarded value, also after a panic: every change here is checked in full before any of it is made, so what a
+/// panicking caller leaves behind is whole.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

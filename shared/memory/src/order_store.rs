@@ -1,0 +1,127 @@
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use contracts::Reason;
+use domain::{OrderId, Outcome, Settlement};
+use ports::{Commit, NewOrder, OrderDecision, OrderRecord, OrderStore, PortError, Registration};
+
+use crate::{Faults, lock};
+
+/// All that is kept of one order. Each part is written once.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct StoredOrder {
+    /// As the API took it in.
+    pub opened: Option<NewOrder>,
+    /// What its rules said.
+    pub registration: Option<Registration>,
+    /// How it ended.
+    pub settlement: Option<Settlement>,
+    /// Why it ended so.
+    pub reasons: Vec<Reason>,
+}
+
+/// Keeps the order context's record of every order.
+#[derive(Debug, Default)]
+pub struct MemoryOrderStore {
+    orders: Mutex<BTreeMap<OrderId, StoredOrder>>,
+    faults: Faults,
+}
+
+impl MemoryOrderStore {
+    /// A store whose calls can be lost.
+    #[must_use]
+    pub fn with_faults(faults: Faults) -> Self {
+        Self { faults, ..Self::default() }
+    }
+
+    /// All that is kept of one order.
+    #[must_use]
+    pub fn order(&self, order_id: &OrderId) -> Option<StoredOrder> {
+        lock(&self.orders).get(order_id).cloned()
+    }
+
+    /// Every order.
+    #[must_use]
+    pub fn orders(&self) -> BTreeMap<OrderId, StoredOrder> {
+        lock(&self.orders).clone()
+    }
+
+    /// Changes one order, which begins empty when it is unknown.
+    async fn update<T>(
+        &self,
+        operation: &'static str,
+        order_id: &OrderId,
+        update: impl FnOnce(&mut StoredOrder) -> T,
+    ) -> Result<T, PortError> {
+        let apply = || Ok(update(lock(&self.orders).entry(order_id.clone()).or_default()));
+        self.faults.call(operation, apply).await
+    }
+}
+
+impl OrderStore for MemoryOrderStore {
+    async fn open(&self, order: &NewOrder) -> Result<Commit<NewOrder>, PortError> {
+        self.update("memory:OpenOrder", &order.order_id, |stored| stored.open(order)).await
+    }
+
+    async fn register(&self, registration: &Registration) -> Result<OrderRecord, PortError> {
+        let register = |stored: &mut StoredOrder| {
+            stored.register(registration);
+            stored.record()
+        };
+        self.update("memory:RegisterOrder", &registration.order_id, register).await
+    }
+
+    async fn settle(
+        &self,
+        order_id: &OrderId,
+        settlement: &Settlement,
+        reasons: &[Reason],
+    ) -> Result<Settlement, PortError> {
+        self.update("memory:SettleOrder", order_id, |stored| stored.settle(settlement, reasons)).await
+    }
+
+    async fn find(&self, order_id: &OrderId) -> Result<Option<OrderRecord>, PortError> {
+        let apply = || Ok(lock(&self.orders).get(order_id).map(StoredOrder::record));
+        self.faults.call("memory:FindOrder", apply).await
+    }
+}
+
+impl StoredOrder {
+    /// An order that was registered or settled without having been taken in is taken in beside what is there.
+    fn open(&mut self, order: &NewOrder) -> Commit<NewOrder> {
+        match &self.opened {
+            Some(opened) => Commit::Existing(opened.clone()),
+            None => {
+                self.opened = Some(order.clone());
+                Commit::Written
+            }
+        }
+    }
+
+    fn register(&mut self, registration: &Registration) {
+        if self.registration.is_some() {
+            return;
+        }
+        self.registration = Some(registration.clone());
+        if let OrderDecision::Rejected(reasons) = &registration.decision {
+            let rejected = Settlement {
+                outcome: Outcome::Rejected,
+                decided_by: registration.decided_by.clone(),
+                decided_at: registration.decided_at,
+            };
+            self.settle(&rejected, reasons);
+        }
+    }
+
+    fn settle(&mut self, settlement: &Settlement, reasons: &[Reason]) -> Settlement {
+        if self.settlement.is_none() {
+            reasons.clone_into(&mut self.reasons);
+        }
+        self.settlement.get_or_insert_with(|| settlement.clone()).clone()
+    }
+
+    fn record(&self) -> OrderRecord {
+        let registered = self.registration.as_ref().map(Registration::registered);
+        OrderRecord { registered, settlement: self.settlement.clone() }
+    }
+}

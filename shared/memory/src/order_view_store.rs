@@ -1,0 +1,50 @@
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use contracts::RecordedFact;
+use domain::{EventId, OrderId};
+use ports::{OrderViewStore, PortError};
+
+use crate::{Faults, lock};
+
+/// Keeps the facts of every order under their event ids.
+#[derive(Debug, Default)]
+pub struct MemoryOrderViewStore {
+    orders: Mutex<BTreeMap<OrderId, BTreeMap<EventId, RecordedFact>>>,
+    faults: Faults,
+}
+
+impl MemoryOrderViewStore {
+    /// A read model whose calls can be lost.
+    #[must_use]
+    pub fn with_faults(faults: Faults) -> Self {
+        Self { faults, ..Self::default() }
+    }
+
+    /// Every order and its facts, by event id.
+    #[must_use]
+    pub fn orders(&self) -> BTreeMap<OrderId, Vec<RecordedFact>> {
+        let orders = lock(&self.orders);
+        orders.iter().map(|(order_id, facts)| (order_id.clone(), facts.values().cloned().collect())).collect()
+    }
+}
+
+impl OrderViewStore for MemoryOrderViewStore {
+    async fn add(&self, order_id: &OrderId, fact: &RecordedFact) -> Result<(), PortError> {
+        let apply = || {
+            let mut orders = lock(&self.orders);
+            let facts = orders.entry(order_id.clone()).or_default();
+            facts.entry(fact.fact.event_id.clone()).or_insert_with(|| fact.clone());
+            Ok(())
+        };
+        self.faults.call("memory:AddFact", apply).await
+    }
+
+    async fn facts(&self, order_id: &OrderId) -> Result<Vec<RecordedFact>, PortError> {
+        let apply = || {
+            let orders = lock(&self.orders);
+            Ok(orders.get(order_id).into_iter().flat_map(BTreeMap::values).cloned().collect())
+        };
+        self.faults.call("memory:ReadFacts", apply).await
+    }
+}

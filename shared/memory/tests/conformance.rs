@@ -1,0 +1,117 @@
+//! The memory model keeps every promise of every port.
+
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
+use contracts::Outbound;
+use domain::Timestamp;
+use memory::{
+    Fault, ManualClock, MemoryEventBus, MemoryEventLake, MemoryFulfilmentCentre, MemoryMessageQueue,
+    MemoryOrderStore, MemoryOrderViewStore, MemoryPaymentTasks, MemoryQuarantine, MemoryShipmentStore,
+    MemoryStockStore,
+};
+use ports::{Clock, Notice, Quarantined, conformance};
+
+#[test]
+fn the_order_store_conforms() {
+    block_on(conformance::order_store(&MemoryOrderStore::default(), "memory"));
+}
+
+#[test]
+fn the_stock_store_conforms() {
+    block_on(conformance::stock_store(&MemoryStockStore::default(), "memory"));
+}
+
+#[test]
+fn the_shipment_store_conforms() {
+    block_on(conformance::shipment_store(&MemoryShipmentStore::default(), "memory"));
+}
+
+#[test]
+fn the_order_view_store_conforms() {
+    block_on(conformance::order_view_store(&MemoryOrderViewStore::default(), "memory"));
+}
+
+#[test]
+fn a_suite_runs_again_beside_what_earlier_runs_left() {
+    let (orders, stock) = (MemoryOrderStore::default(), MemoryStockStore::default());
+    let (shipments, views) = (MemoryShipmentStore::default(), MemoryOrderViewStore::default());
+    for unique in ["run-1", "run-2"] {
+        block_on(conformance::order_store(&orders, unique));
+        block_on(conformance::stock_store(&stock, unique));
+        block_on(conformance::shipment_store(&shipments, unique));
+        block_on(conformance::order_view_store(&views, unique));
+    }
+}
+
+#[test]
+fn the_event_bus_conforms() {
+    let bus = MemoryEventBus::default();
+    let arrived = async |event: &Outbound| bus.published().contains(event);
+    block_on(conformance::event_bus(&bus, arrived, "memory"));
+}
+
+#[test]
+fn the_event_bus_reports_what_it_does_not_take() {
+    let bus = MemoryEventBus::default();
+    bus.fail_entries(|event| conformance::is_to_be_refused(event).then_some(Fault::NotApplied));
+    let arrived = async |event: &Outbound| bus.published().contains(event);
+    block_on(conformance::event_bus_that_refuses(&bus, arrived, "memory"));
+    assert!(!bus.published().iter().any(conformance::is_to_be_refused));
+}
+
+#[test]
+fn the_quarantine_conforms() {
+    let quarantine = MemoryQuarantine::default();
+    let kept = async |message: &Quarantined| quarantine.kept().contains(message);
+    block_on(conformance::quarantine(&quarantine, kept, "memory"));
+}
+
+#[test]
+fn the_message_queue_conforms() {
+    let receipt_handles: Vec<String> = (0..23).map(|number| format!("handle-{number}")).collect();
+    block_on(conformance::message_queue(&MemoryMessageQueue::default(), &receipt_handles));
+}
+
+#[test]
+fn the_fulfilment_centre_conforms() {
+    let centre = MemoryFulfilmentCentre::default();
+    let accepted = async |notice: &Notice| centre.notices().contains(notice);
+    block_on(conformance::fulfilment_centre(&centre, accepted, "memory"));
+}
+
+#[test]
+fn the_event_lake_conforms() {
+    let lake = MemoryEventLake::default();
+    let body = async |key: &str| lake.object(key).map(|object| object.body);
+    block_on(conformance::event_lake(&lake, body, "memory"));
+}
+
+#[test]
+fn the_payment_tasks_conform() {
+    let tasks = MemoryPaymentTasks::default();
+    ["to-succeed", "to-fail", "timed-out"].iter().for_each(|token| tasks.issue(token));
+    assert!(tasks.time_out("timed-out"));
+    block_on(conformance::payment_tasks(&tasks, ["to-succeed", "to-fail"], "timed-out"));
+}
+
+#[test]
+fn the_clock_stands_still_until_it_is_moved() {
+    let clock = ManualClock::new(Timestamp::from_unix_ms(1_000));
+    assert_eq!(clock.now(), clock.now());
+    clock.advance_ms(234);
+    assert_eq!(clock.now(), Timestamp::from_unix_ms(1_234));
+    clock.set(Timestamp::from_unix_ms(5));
+    assert_eq!(clock.now(), Timestamp::from_unix_ms(5));
+}
+
+/// Nothing in memory waits for anything but its turn, so asking again at once is enough.
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let mut future = pin!(future);
+    let mut context = Context::from_waker(Waker::noop());
+    loop {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
+            return output;
+        }
+    }
+}

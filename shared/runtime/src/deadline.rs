@@ -1,0 +1,32 @@
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// When an invocation must have answered.
+#[derive(Debug, Clone, Copy)]
+pub struct Deadline {
+    work_until: Instant,
+}
+
+impl Deadline {
+    /// Of the time that remains, the part kept for publishing, for the records that failed, and for the answer.
+    const RESERVE_DIVISOR: u32 = 5;
+
+    /// From the time that remains until Lambda ends the invocation.
+    #[must_use]
+    pub fn after(remaining: Duration) -> Self {
+        Self { work_until: Instant::now() + (remaining - remaining / Self::RESERVE_DIVISOR) }
+    }
+
+    /// The instant after which no work is begun or waited for.
+    #[must_use]
+    pub fn work_until(self) -> Instant {
+        self.work_until
+    }
+
+    /// True when no more work should be begun.
+    #[must_use]
+    pub fn has_passed(self) -> bool {
+        Instant::now() >= self.work_until
+    }
+}

@@ -1,0 +1,81 @@
+use std::error::Error;
+
+use contracts::{DecodeError, Event};
+use ports::{PortError, Retry};
+
+/// What is to become of one record.
+#[derive(Debug)]
+pub enum Disposition {
+    /// It took effect. Acknowledged once these are published.
+    Done(Vec<Event>),
+    /// It had taken effect before. Acknowledged once these, the same as the first time, are published.
+    Duplicate(Vec<Event>),
+    /// It could not be handled now. Delivered again later.
+    Retry(Box<dyn Error + Send + Sync>),
+    /// It can never be handled as it is. Kept for a person to look at.
+    Quarantine(Rejection),
+}
+
+/// Why a message can never be handled as it is.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Rejection {
+    /// For programs, such as `unknown_version`.
+    pub code: &'static str,
+    /// For people; repeats no value of the message.
+    pub message: String,
+}
+
+impl Rejection {
+    /// The message is of a type that this consumer's rule should not have sent.
+    #[must_use]
+    pub fn not_subscribed(event: &Event) -> Self {
+        Self {
+            code: "not_subscribed",
+            message: format!(
+                "this consumer does not handle {}; check its rule",
+                event.data.event_type().as_str()
+            ),
+        }
+    }
+
+    /// The message has the right shape, but says something that cannot be.
+    #[must_use]
+    pub fn impossible_data(problem: impl ToString) -> Self {
+        Self { code: "impossible_data", message: problem.to_string() }
+    }
+}
+
+impl From<DecodeError> for Rejection {
+    fn from(error: DecodeError) -> Self {
+        Self { code: error.code(), message: error.to_string() }
+    }
+}
+
+impl From<Rejection> for Disposition {
+    fn from(rejection: Rejection) -> Self {
+        Self::Quarantine(rejection)
+    }
+}
+
+impl From<PortError> for Disposition {
+    /// What failed for good is quarantined, what may pass is retried.
+    fn from(error: PortError) -> Self {
+        match error.retry {
+            Retry::Transient => Self::Retry(error.into()),
+            Retry::Permanent => Self::Quarantine(Rejection { code: "refused", message: chain(&error) }),
+        }
+    }
+}
+
+/// An error with all that caused it, in one line.
+pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

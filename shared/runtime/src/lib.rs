@@ -1,0 +1,21 @@
+//! What every function needs to be one: start-up, configuration, logs, and for those behind a queue the batch loop.
+//!
+//! The loop is decide → commit → publish → acknowledge. A handler decides and commits; the loop publishes what the
+//! whole batch has to say, ten events a call, and acknowledges each record only when all that is its own went well.
+
+mod batch;
+mod clock;
+mod deadline;
+mod disposition;
+mod environment;
+mod start;
+mod telemetry;
+
+pub use batch::{Consumer, Handler, batch_response};
+pub use clock::SystemClock;
+pub use deadline::Deadline;
+pub use disposition::{Disposition, Rejection};
+pub use environment::{ConfigError, variable};
+pub use start::{Error, serve, serve_queue, start};
+
+pub use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};

@@ -1,0 +1,60 @@
+use std::fmt::Debug;
+use std::time::Duration;
+
+use lambda_runtime::{Context, LambdaEvent, service_fn};
+use ports::{Clock, EventBus, MessageQueue, Quarantine};
+use serde::{Deserialize, Serialize};
+
+use crate::batch::{Consumer, Handler};
+use crate::{Deadline, SqsEvent, SystemClock, environment, telemetry};
+
+/// Any error that keeps a function from starting or running.
+pub type Error = lambda_runtime::Error;
+
+/// Runs a function's `main` on one thread: a function waits far more than it computes.
+///
+/// # Errors
+/// What `main` returns, or that the runtime could not be built.
+pub fn start<F>(main: F) -> Result<(), Error>
+where
+    F: Future<Output = Result<(), Error>>,
+{
+    telemetry::start(&environment::variable("LOG_LEVEL").unwrap_or_else(|_| "info".to_owned()));
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(main)
+}
+
+/// Serves invocations with a function from payload to answer.
+///
+/// # Errors
+/// When the Lambda Runtime API fails.
+pub async fn serve<In, Out, F>(handle: F) -> Result<(), Error>
+where
+    In: for<'de> Deserialize<'de>,
+    Out: Serialize + Debug,
+    F: AsyncFn(In, Deadline) -> Result<Out, Error>,
+{
+    let handle = &handle;
+    lambda_runtime::run(service_fn(move |event: LambdaEvent<In>| async move {
+        handle(event.payload, deadline(&event.context, &SystemClock)).await
+    }))
+    .await
+}
+
+/// Serves the batches of a queue.
+///
+/// # Errors
+/// When the Lambda Runtime API fails.
+pub async fn serve_queue<H, B, Q, M>(consumer: Consumer<H, B, Q, M>) -> Result<(), Error>
+where
+    H: Handler,
+    B: EventBus,
+    Q: Quarantine,
+    M: MessageQueue,
+{
+    serve(async |event: SqsEvent, deadline| Ok(consumer.consume(event, deadline).await)).await
+}
+
+fn deadline(context: &Context, clock: &impl Clock) -> Deadline {
+    let now_ms = u64::try_from(clock.now().unix_ms()).unwrap_or_default();
+    Deadline::after(Duration::from_millis(context.deadline.saturating_sub(now_ms)))
+}
