@@ -140,27 +140,32 @@ pub struct OrderPlaced {
 }
 
 impl OrderPlaced {
-    /// What was placed, as the domain reads it.
-    #[must_use]
-    pub fn draft(&self) -> domain::OrderDraft<'_> {
-        domain::OrderDraft {
-            customer_id: &self.customer_id,
-            lines: self.lines.iter().map(Line::draft).collect(),
-            total: self.total.draft(),
-        }
-    }
-
     /// Checks everything and reports every broken rule. Pure: whoever hears the event decides alike.
     ///
     /// # Errors
-    /// [`domain::Violations`].
+    /// Every reason why the order cannot be accepted.
     pub fn parse(&self, order_id: domain::OrderId) -> Result<(domain::Order, domain::Personal), Vec<Reason>> {
-        match (domain::Order::parse(order_id, &self.draft()), self.personal.parse()) {
-            (Ok(order), Ok(personal)) => Ok((order, personal)),
-            (order, personal) => {
-                let violations = [order.err(), personal.err()].into_iter().flatten();
-                Err(violations.flat_map(domain::Violations::into_vec).map(Reason::from).collect())
-            }
+        parse_order(order_id, &self.customer_id, &self.lines, &self.total, &self.personal)
+    }
+}
+
+fn parse_order(
+    order_id: domain::OrderId,
+    customer_id: &str,
+    lines: &[Line],
+    total: &Money,
+    personal: &Personal,
+) -> Result<(domain::Order, domain::Personal), Vec<Reason>> {
+    let draft = domain::OrderDraft {
+        customer_id,
+        lines: lines.iter().map(Line::draft).collect(),
+        total: total.draft(),
+    };
+    match (domain::Order::parse(order_id, &draft), personal.parse()) {
+        (Ok(order), Ok(personal)) => Ok((order, personal)),
+        (order, personal) => {
+            let violations = [order.err(), personal.err()].into_iter().flatten();
+            Err(violations.flat_map(domain::Violations::into_vec).map(Reason::from).collect())
         }
     }
 }
@@ -215,6 +220,16 @@ pub struct OrderConfirmed {
     pub payment_id: String,
     /// Whom to deliver to.
     pub personal: Personal,
+}
+
+impl OrderConfirmed {
+    /// Checks everything, as [`OrderPlaced::parse`] does.
+    ///
+    /// # Errors
+    /// Every reason why nobody could ship the order.
+    pub fn parse(&self, order_id: domain::OrderId) -> Result<(domain::Order, domain::Personal), Vec<Reason>> {
+        parse_order(order_id, &self.customer_id, &self.lines, &self.total, &self.personal)
+    }
 }
 
 /// See [`EventType::OrderCancelled`].

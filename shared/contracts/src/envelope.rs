@@ -167,7 +167,8 @@ fn unknown_type(text: &str) -> DecodeError {
 }
 
 /// What `serde_json` says, without the value that it found: that may be personal.
-fn describe(error: &serde_json::Error) -> String {
+#[must_use]
+pub fn describe(error: &serde_json::Error) -> String {
     let text = error.to_string();
     if text.starts_with("missing field") || text.starts_with("unknown field") {
         return text;

@@ -18,7 +18,7 @@ pub use data::{
     PaymentRequested, RefundRequested, ShipmentCancelled, ShipmentScheduled, SignatureCollected,
     StockRejected, StockReleased, StockReserved,
 };
-pub use envelope::{BusEvent, DecodeError, decode};
+pub use envelope::{BusEvent, DecodeError, decode, describe};
 pub use event::{Cause, Event, Outbound, derived_event_id};
 pub use fact::{RecordedFact, fact_of, kind_of_type};
 pub use order_request::{OrderRequest, order_id_of_key};

@@ -68,7 +68,8 @@ where
         if deadline.has_passed() {
             return Disposition::Retry("not begun: the invocation's time was used up".into());
         }
-        let handling = AssertUnwindSafe(self.handler.handle(&event)).catch_unwind();
+        // Boxed: the handler's future is the largest by far, and its layout the deepest.
+        let handling = AssertUnwindSafe(Box::pin(self.handler.handle(&event))).catch_unwind();
         match timeout_at(deadline.work_until(), handling).await {
             Ok(Ok(disposition)) => disposition,
             Ok(Err(_panic)) => Disposition::Retry("the handler panicked".into()),

@@ -1,6 +1,6 @@
 use std::error::Error;
 
-use contracts::{DecodeError, Event};
+use contracts::{DecodeError, Event, Reason};
 use ports::{PortError, Retry};
 
 /// What is to become of one record.
@@ -37,6 +37,22 @@ impl Rejection {
                 event.data.event_type().as_str()
             ),
         }
+    }
+
+    /// The message is about an order that breaks the rules of orders.
+    #[must_use]
+    pub fn impossible_order(reasons: &[Reason]) -> Self {
+        let mut message = String::new();
+        for Reason { field, message: text, .. } in reasons {
+            let separator = if message.is_empty() { "" } else { "; " };
+            message.push_str(separator);
+            if let Some(field) = field {
+                message.push_str(field);
+                message.push_str(": ");
+            }
+            message.push_str(text);
+        }
+        Self { code: "impossible_data", message }
     }
 
     /// The message has the right shape, but says something that cannot be.

@@ -8,6 +8,7 @@ mod clock;
 mod deadline;
 mod disposition;
 mod environment;
+mod silent;
 mod start;
 mod telemetry;
 
@@ -16,6 +17,7 @@ pub use clock::SystemClock;
 pub use deadline::Deadline;
 pub use disposition::{Disposition, Rejection};
 pub use environment::{ConfigError, variable};
+pub use silent::Silent;
 pub use start::{Error, serve, serve_queue, start};
 
 pub use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};

@@ -34,10 +34,11 @@ where
     F: AsyncFn(In, Deadline) -> Result<Out, Error>,
 {
     let handle = &handle;
-    lambda_runtime::run(service_fn(move |event: LambdaEvent<In>| async move {
-        handle(event.payload, deadline(&event.context, &SystemClock)).await
-    }))
-    .await
+    // Boxed: what a handler awaits is nested too deep to be laid out in one piece.
+    let handle = move |event: LambdaEvent<In>| {
+        Box::pin(async move { handle(event.payload, deadline(&event.context, &SystemClock)).await })
+    };
+    Box::pin(lambda_runtime::run(service_fn(handle))).await
 }
 
 /// Serves the batches of a queue.

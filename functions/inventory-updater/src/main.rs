@@ -1,0 +1,23 @@
+//! Wires `inventory-updater` to AWS.
+
+use aws::{DynamoDbStockStore, EventBridgeEventBus, Sdk, SqsMessageQueue, SqsQuarantine};
+use inventory_updater::{Config, InventoryUpdater, NAME};
+use runtime::{Consumer, Error, SystemClock, serve_queue, start};
+
+fn main() -> Result<(), Error> {
+    start(async {
+        let config = Config::from_environment()?;
+        let sdk = Sdk::from_lambda_environment()?;
+        serve_queue(Consumer {
+            name: NAME,
+            handler: InventoryUpdater {
+                stock: DynamoDbStockStore::new(sdk.dynamodb(), config.stock_table),
+                clock: SystemClock,
+            },
+            bus: EventBridgeEventBus::new(sdk.eventbridge(), config.bus_name),
+            quarantine: SqsQuarantine::new(sdk.sqs(), config.quarantine_queue_url),
+            queue: SqsMessageQueue::new(sdk.sqs(), config.queue_url),
+        })
+        .await
+    })
+}

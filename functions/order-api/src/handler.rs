@@ -1,0 +1,195 @@
+use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use contracts::{OrderRequest, Reason};
+use domain::{EventId, OrderId};
+use ports::{Clock, EventBus, OrderStore, OrderViewStore, PortError};
+use serde_json::json;
+
+use crate::cancel_order::{CancellationAsked, ask_for_cancellation};
+use crate::place_order::{Placed, place_order};
+use crate::problem::{Problem, response};
+use crate::show_order::show_order;
+
+/// This function's name.
+pub const NAME: &str = "order-api";
+/// The largest body that is read.
+pub const BODY_BYTES_MAX: usize = 256 * 1024;
+/// The longest idempotency key.
+const KEY_LENGTH_MAX: usize = 255;
+
+/// Turns HTTP requests into orders, and orders into answers.
+#[derive(Debug)]
+pub struct OrderApi<S, V, B, C> {
+    /// Where orders are kept.
+    pub orders: S,
+    /// Where their views are kept.
+    pub views: V,
+    /// Where events go.
+    pub bus: B,
+    /// What time it is.
+    pub clock: C,
+}
+
+impl<S: OrderStore, V: OrderViewStore, B: EventBus, C: Clock> OrderApi<S, V, B, C> {
+    /// Answers one request. Whatever is wrong with it is answered, never returned as an error.
+    pub async fn respond(&self, request: ApiGatewayV2httpRequest) -> ApiGatewayV2httpResponse {
+        let result = match request.route_key.as_deref() {
+            Some("POST /orders") => self.place(request).await,
+            Some("GET /orders/{id}") => self.show(&request).await,
+            Some("POST /orders/{id}/cancel") => self.cancel(&request).await,
+            _ => Err(Problem::new(
+                404,
+                "no-such-route",
+                "There is no such route",
+                "See the README for the routes.",
+            )),
+        };
+        result.unwrap_or_else(Problem::into_response)
+    }
+
+    async fn place(&self, request: ApiGatewayV2httpRequest) -> Result<ApiGatewayV2httpResponse, Problem> {
+        let key = idempotency_key(&request)?;
+        let traceparent = traceparent(&request);
+        let order_request = parse_body(request)?;
+        let placing = place_order(&self.orders, &self.bus, &self.clock, &key, traceparent, order_request);
+        match placing.await.map_err(unavailable)? {
+            Placed::Placed(order_id) => {
+                let body = json!({"orderId": order_id.as_str(), "status": "placed"});
+                let location = format!("/orders/{order_id}");
+                Ok(response(202, "application/json", &body, &[("location", &location)]))
+            }
+            Placed::Invalid(reasons) => Err(Problem::new(
+                422,
+                "invalid-order",
+                "The order breaks rules",
+                "Mend each field named in errors and send the order again.",
+            )
+            .with_errors(reasons)),
+            Placed::KeyReused => Err(Problem::new(
+                422,
+                "idempotency-key-reused",
+                "The Idempotency-Key stands for another order",
+                "A key stands for one order for ever. Send a new order with a new key, or repeat the first request unchanged.",
+            )),
+        }
+    }
+
+    async fn show(&self, request: &ApiGatewayV2httpRequest) -> Result<ApiGatewayV2httpResponse, Problem> {
+        let order_id = order_id(request)?;
+        match show_order(&self.views, &order_id).await.map_err(unavailable)? {
+            Some(body) => Ok(response(200, "application/json", &body, &[])),
+            None => Err(unknown_order()),
+        }
+    }
+
+    async fn cancel(&self, request: &ApiGatewayV2httpRequest) -> Result<ApiGatewayV2httpResponse, Problem> {
+        let order_id = order_id(request)?;
+        let request_id = request.request_context.request_id.as_deref().unwrap_or_default();
+        let request_id = EventId::parse(request_id).map_err(|_| Problem::unavailable())?;
+        let asking = ask_for_cancellation(&self.orders, &self.bus, &self.clock, &order_id, &request_id);
+        match asking.await.map_err(unavailable)? {
+            CancellationAsked::Accepted => {
+                let body = json!({"orderId": order_id.as_str(), "status": "cancellation_requested"});
+                let location = format!("/orders/{order_id}");
+                Ok(response(202, "application/json", &body, &[("location", &location)]))
+            }
+            CancellationAsked::TooLate(outcome) => Err(Problem::new(
+                409,
+                "order-ended",
+                "The order has ended",
+                format!("The order is {} and can no longer be cancelled.", outcome.as_str()),
+            )),
+            CancellationAsked::Unknown => Err(unknown_order()),
+        }
+    }
+}
+
+fn header<'a>(request: &'a ApiGatewayV2httpRequest, name: &str) -> Option<&'a str> {
+    request.headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+fn idempotency_key(request: &ApiGatewayV2httpRequest) -> Result<String, Problem> {
+    let key = header(request, "idempotency-key").unwrap_or_default();
+    if key.is_empty() || key.len() > KEY_LENGTH_MAX || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(Problem::new(
+            400,
+            "idempotency-key-required",
+            "The request needs an Idempotency-Key",
+            format!(
+                "Send the header Idempotency-Key with 1 to {KEY_LENGTH_MAX} visible ASCII characters, a new one for each order."
+            ),
+        ));
+    }
+    Ok(key.to_owned())
+}
+
+/// W3C trace context, passed on when it has the form of one.
+fn traceparent(request: &ApiGatewayV2httpRequest) -> Option<String> {
+    let text = header(request, "traceparent")?;
+    let has_form = text.len() == 55 && text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
+    has_form.then(|| text.to_owned())
+}
+
+fn order_id(request: &ApiGatewayV2httpRequest) -> Result<OrderId, Problem> {
+    let id = request.path_parameters.get("id").map(String::as_str).unwrap_or_default();
+    OrderId::parse(id).map_err(|_| unknown_order())
+}
+
+fn parse_body(request: ApiGatewayV2httpRequest) -> Result<OrderRequest, Problem> {
+    let body = request.body.unwrap_or_default();
+    let body = if request.is_base64_encoded {
+        STANDARD.decode(body).map_err(|_| not_json("the body is not valid base64"))?
+    } else {
+        body.into_bytes()
+    };
+    if body.len() > BODY_BYTES_MAX {
+        return Err(Problem::new(
+            413,
+            "body-too-large",
+            "The body is too large",
+            format!("An order may take up to {BODY_BYTES_MAX} bytes."),
+        ));
+    }
+    let reader = &mut serde_json::Deserializer::from_slice(&body);
+    let parsed = serde_path_to_error::deserialize(&mut *reader).map_err(|error| {
+        let (field, problem) = (error.path().to_string(), error.into_inner());
+        if problem.is_data() {
+            wrong_shape(field, &problem)
+        } else {
+            not_json(&contracts::describe(&problem))
+        }
+    })?;
+    reader.end().map_err(|error| not_json(&contracts::describe(&error)))?;
+    Ok(parsed)
+}
+
+fn not_json(problem: &str) -> Problem {
+    Problem::new(400, "not-json", "The body is not JSON", format!("Send one JSON object: {problem}."))
+}
+
+fn wrong_shape(field: String, problem: &serde_json::Error) -> Problem {
+    let error =
+        Reason { code: "wrong_shape".to_owned(), field: Some(field), message: contracts::describe(problem) };
+    Problem::new(
+        422,
+        "invalid-order",
+        "The order does not have the shape of one",
+        "Mend the field named in errors and send the order again.",
+    )
+    .with_errors(vec![error])
+}
+
+fn unknown_order() -> Problem {
+    Problem::new(
+        404,
+        "unknown-order",
+        "Nothing is known of this order",
+        "There is no order of this id, or it was placed a moment ago and is not known here yet.",
+    )
+}
+
+fn unavailable(error: PortError) -> Problem {
+    tracing::warn!(consumer = NAME, operation = error.operation, problem = %error.source, "a request could not be handled");
+    Problem::unavailable()
+}

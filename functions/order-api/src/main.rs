@@ -1,0 +1,19 @@
+//! Wires `order-api` to AWS.
+
+use aws::{DynamoDbOrderStore, DynamoDbOrderViewStore, EventBridgeEventBus, Sdk};
+use order_api::{Config, OrderApi};
+use runtime::{Error, SystemClock, serve, start};
+
+fn main() -> Result<(), Error> {
+    start(async {
+        let config = Config::from_environment()?;
+        let sdk = Sdk::from_lambda_environment()?;
+        let api = OrderApi {
+            orders: DynamoDbOrderStore::new(sdk.dynamodb(), config.orders_table),
+            views: DynamoDbOrderViewStore::new(sdk.dynamodb(), config.order_views_table),
+            bus: EventBridgeEventBus::new(sdk.eventbridge(), config.bus_name),
+            clock: SystemClock,
+        };
+        serve(async |request, _deadline| Ok(api.respond(request).await)).await
+    })
+}

@@ -1,0 +1,75 @@
+use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
+use aws_lambda_events::http::HeaderName;
+use contracts::Reason;
+use serde_json::{Value, json};
+
+/// A problem that the caller is told of (RFC 9457).
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Problem {
+    status: u16,
+    /// The last part of the problem's `type`.
+    name: &'static str,
+    title: &'static str,
+    /// What to do.
+    detail: String,
+    /// Each field that is wrong.
+    errors: Vec<Reason>,
+}
+
+impl Problem {
+    pub(crate) fn new(
+        status: u16,
+        name: &'static str,
+        title: &'static str,
+        detail: impl Into<String>,
+    ) -> Self {
+        Self { status, name, title, detail: detail.into(), errors: vec![] }
+    }
+
+    pub(crate) fn with_errors(mut self, errors: Vec<Reason>) -> Self {
+        self.errors = errors;
+        self
+    }
+
+    pub(crate) fn unavailable() -> Self {
+        Self::new(
+            503,
+            "unavailable",
+            "The request could not be handled now",
+            "Nothing is lost: repeat the same request, with the same Idempotency-Key if it had one.",
+        )
+    }
+
+    pub(crate) fn into_response(self) -> ApiGatewayV2httpResponse {
+        let mut body = json!({
+            "type": format!("urn:orderbus:problem:{}", self.name),
+            "title": self.title,
+            "status": self.status,
+            "detail": self.detail,
+        });
+        if !self.errors.is_empty() {
+            body["errors"] = json!(self.errors);
+        }
+        let retry: &[(&str, &str)] = if self.status == 503 { &[("retry-after", "1")] } else { &[] };
+        response(self.status, "application/problem+json", &body, retry)
+    }
+}
+
+/// An answer with a JSON body.
+pub(crate) fn response(
+    status: u16,
+    content_type: &str,
+    body: &Value,
+    headers: &[(&str, &str)],
+) -> ApiGatewayV2httpResponse {
+    let mut response = ApiGatewayV2httpResponse::default();
+    response.status_code = status.into();
+    let all = [("content-type", content_type), ("cache-control", "no-store")];
+    for (name, value) in all.iter().chain(headers) {
+        if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), value.parse()) {
+            response.headers.insert(name, value);
+        }
+    }
+    response.body = Some(body.to_string().into());
+    response
+}

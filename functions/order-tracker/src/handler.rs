@@ -1,0 +1,23 @@
+use contracts::{BusEvent, fact_of};
+use ports::OrderViewStore;
+use runtime::{Disposition, Handler};
+
+/// This function's name.
+pub const NAME: &str = "order-tracker";
+
+/// Turns every event about an order into a fact of its view.
+#[derive(Debug)]
+pub struct OrderTracker<V> {
+    /// Where views are kept.
+    pub views: V,
+}
+
+impl<V: OrderViewStore> Handler for OrderTracker<V> {
+    async fn handle(&self, bus_event: &BusEvent) -> Disposition {
+        let event = &bus_event.event;
+        match self.views.add(&event.order_id, &fact_of(event)).await {
+            Ok(()) => Disposition::Done(vec![]),
+            Err(error) => error.into(),
+        }
+    }
+}
