@@ -1,15 +1,14 @@
-use tracing_subscriber::EnvFilter;
+use tracing::Level;
 
 /// Starts JSON logs on standard output, one object a line, fields at the top level.
 ///
-/// `level` is a `tracing` filter such as `info` or `info,runtime=debug`; one that cannot be read means `info`.
+/// `level` is `error`, `warn`, `info`, `debug` or `trace`; anything else means `info`.
 pub(crate) fn start(level: &str) {
-    let filter = EnvFilter::try_new(level).unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt()
         .json()
         .flatten_event(true)
         .with_current_span(false)
         .with_span_list(false)
-        .with_env_filter(filter)
+        .with_max_level(level.parse().unwrap_or(Level::INFO))
         .init();
 }

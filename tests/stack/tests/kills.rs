@@ -1,0 +1,175 @@
+//! Functions die at any moment; orders do not notice.
+
+use std::collections::BTreeMap;
+use std::thread;
+use std::time::Duration;
+
+use contracts::OrderRequest;
+use serde_json::Value;
+use stack_tests::{TestStack, event_types, eventually, order_of};
+
+const ORDERS: usize = 200;
+/// One kill of each function, and of the busiest another one.
+const KILLS: [&str; 10] = [
+    "InventoryUpdater",
+    "OrderPlaced",
+    "OrderApi",
+    "ShippingNotifier",
+    "PaymentCallback",
+    "InventoryUpdater",
+    "OrderTracker",
+    "EventArchiver",
+    "OrderPlaced",
+    "ShippingNotifier",
+];
+const STOCK: u64 = 1_000;
+
+/// What is to become of an order.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Way {
+    Shipped,
+    OutOfStock,
+    Declined,
+    CalledOff,
+}
+
+impl Way {
+    fn of(index: usize) -> Self {
+        match index % 10 {
+            7 => Self::OutOfStock,
+            8 => Self::Declined,
+            9 => Self::CalledOff,
+            _ => Self::Shipped,
+        }
+    }
+
+    fn request(self, index: usize) -> OrderRequest {
+        // Few SKUs: their reservations are in each other's way.
+        let sku = format!("SKU-{}", index % 3);
+        match self {
+            Self::Shipped => order_of(&sku, 2, 1_000),
+            Self::OutOfStock => order_of("SOLD-OUT", 1, 1_000),
+            Self::Declined => order_of(&sku, 1, 1_013),
+            Self::CalledOff => order_of(&sku, 1, 1_017),
+        }
+    }
+
+    fn status(self) -> &'static str {
+        match self {
+            Self::Shipped => "shipment_scheduled",
+            Self::OutOfStock => "rejected",
+            Self::Declined | Self::CalledOff => "cancelled",
+        }
+    }
+
+    fn events(self) -> Vec<String> {
+        let own: &[&str] = match self {
+            Self::Shipped => &[
+                "inventory.stock-reserved.v1",
+                "payments.payment-requested.v1",
+                "payments.payment-captured.v1",
+                "orders.order-confirmed.v1",
+                "shipping.shipment-scheduled.v1",
+            ],
+            Self::OutOfStock => &["inventory.stock-rejected.v1", "orders.order-rejected.v1"],
+            Self::Declined => &[
+                "inventory.stock-reserved.v1",
+                "payments.payment-requested.v1",
+                "payments.payment-failed.v1",
+                "orders.order-cancelled.v1",
+                "inventory.stock-released.v1",
+            ],
+            Self::CalledOff => &[
+                "inventory.stock-reserved.v1",
+                "payments.payment-requested.v1",
+                "orders.cancellation-requested.v1",
+                "orders.order-cancelled.v1",
+                "inventory.stock-released.v1",
+            ],
+        };
+        let all = ["orders.order-placed.v1", "orders.order-accepted.v1"].iter().chain(own);
+        let mut all: Vec<String> = all.map(|name| (*name).to_owned()).collect();
+        all.sort();
+        all
+    }
+}
+
+#[test]
+fn ten_kills_in_two_hundred_orders_change_no_outcome_and_no_stock() {
+    // Longer than a killed batch stays invisible, several times over.
+    let stack = TestStack::deploy(&[("PaymentTimeoutSeconds", "280")]).unwrap();
+    for sku in ["SKU-0", "SKU-1", "SKU-2"] {
+        stack.count_stock(sku, STOCK).unwrap();
+    }
+    stack.count_stock("SOLD-OUT", 0).unwrap();
+
+    let mut orders: Vec<(Way, String)> = Vec::new();
+    let mut killed: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut kills = KILLS.iter();
+    for index in 0..ORDERS {
+        let way = Way::of(index);
+        let key = format!("kills-{index}");
+        orders.push((way, stack.place(&key, &way.request(index)).unwrap()));
+        if index % 19 == 18
+            && let Some(function) = kills.next()
+        {
+            thread::sleep(Duration::from_millis(400));
+            *killed.entry(function).or_default() += stack.kill_function(function).unwrap();
+        }
+    }
+    assert_eq!(kills.next(), None, "every kill was carried out");
+    println!("killed processes: {killed:?}");
+    assert!(KILLS.iter().all(|function| killed[function] > 0), "{killed:?}");
+
+    call_off_the_unpaid(&stack, &orders);
+    let mut open = orders.clone();
+    let ended = eventually(Duration::from_secs(240), || {
+        open.retain(|(way, order_id)| {
+            !stack.order(order_id).is_some_and(|order| is_at_its_end(*way, &order))
+        });
+        open.is_empty().then_some(())
+    });
+    let left: Vec<_> = open
+        .iter()
+        .map(|(way, order_id)| (way, stack.order(order_id).map(|order| event_types(&order))))
+        .collect();
+    assert!(ended.is_some(), "{} orders are not at their end: {left:#?}", left.len());
+    assert_stock(&stack, &orders);
+}
+
+fn call_off_the_unpaid(stack: &TestStack, orders: &[(Way, String)]) {
+    for (_, order_id) in orders.iter().filter(|(way, _)| *way == Way::CalledOff) {
+        let awaited = eventually(Duration::from_secs(240), || {
+            let order = stack.order(order_id)?;
+            (order["status"] == "awaiting_payment").then_some(())
+        });
+        assert!(awaited.is_some(), "{order_id} does not await its payment: {:?}", stack.order(order_id));
+        let called_off = eventually(Duration::from_secs(60), || {
+            stack.api().cancel(order_id).ok().filter(|answer| answer.status == 202)
+        });
+        assert!(called_off.is_some());
+    }
+}
+
+/// Its status, and exactly its events: a decision that was made twice would show as an event too many.
+fn is_at_its_end(way: Way, order: &Value) -> bool {
+    order["status"] == way.status() && event_types(order) == way.events()
+}
+
+fn assert_stock(stack: &TestStack, orders: &[(Way, String)]) {
+    let mut reserved: BTreeMap<String, u64> = BTreeMap::new();
+    for (index, _) in orders.iter().enumerate().filter(|(_, (way, _))| *way == Way::Shipped) {
+        *reserved.entry(format!("SKU-{}", index % 3)).or_default() += 2;
+    }
+    let levels = stack.levels().unwrap();
+    println!("stock: {levels:?}");
+    assert!(levels.values().all(domain::StockLevel::is_conserved), "{levels:?}");
+    for (sku, reserved) in reserved {
+        let level = levels[&sku];
+        assert_eq!(
+            (level.reserved, level.available, level.received),
+            (reserved, STOCK - reserved, STOCK),
+            "{sku}"
+        );
+    }
+}

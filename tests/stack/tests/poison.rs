@@ -1,0 +1,85 @@
+//! A message that can never be handled fails alone, and lands where it can be seen.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use aws_sdk_sqs::Client;
+use aws_sdk_sqs::types::{QueueAttributeName, SendMessageBatchRequestEntry};
+use serde_json::Value;
+use stack_tests::{TestStack, event_types, eventually};
+
+#[test]
+fn poison_in_a_batch_of_ten_fails_alone_and_lands_in_quarantine() {
+    let stack = TestStack::deploy(&[]).unwrap();
+    let sqs = stack.local().stack().sdk().sqs();
+    let sample = include_str!("../../../events/samples/order-placed/poison-among-ten.json");
+    let batch: Value = serde_json::from_str(sample).unwrap();
+    let bodies: Vec<&str> =
+        batch["Records"].as_array().unwrap().iter().map(|record| record["body"].as_str().unwrap()).collect();
+    assert_eq!(bodies.len(), 10);
+
+    let queue = queue_url(&stack, &sqs, "OrderPlacedQueue");
+    stack.wait(send_together(&sqs, &queue, &bodies));
+
+    // The six good ones are registered …
+    for number in 1..=6 {
+        let order_id = format!("sample-order-{number}");
+        let accepted = eventually(Duration::from_secs(60), || {
+            stack.order(&order_id).filter(|order| event_types(order) == ["orders.order-accepted.v1"])
+        });
+        assert!(accepted.is_some(), "{order_id}: {:?}", stack.order(&order_id));
+    }
+    // … and each of the four bad ones is set aside, once, with its reason.
+    let mut reasons: BTreeMap<String, usize> = BTreeMap::new();
+    let quarantine = stack.local().stack().output("QuarantineQueueUrl").unwrap().to_owned();
+    let complete = eventually(Duration::from_secs(60), || {
+        for reason in stack.wait(take_reasons(&sqs, &quarantine)) {
+            *reasons.entry(reason).or_default() += 1;
+        }
+        (reasons.values().sum::<usize>() >= 4).then_some(())
+    });
+    let expected = ["invalid_attribute", "not_json", "unknown_type", "unknown_version"];
+    assert!(complete.is_some(), "{reasons:?}");
+    assert_eq!(reasons, expected.map(|reason| (reason.to_owned(), 1)).into());
+    // Nothing is left to be delivered again, and nothing was given up on.
+    for name in ["OrderPlacedQueue", "OrderPlacedDeadLetterQueue"] {
+        let url = queue_url(&stack, &sqs, name);
+        let empty =
+            eventually(Duration::from_secs(60), || (stack.wait(count(&sqs, &url)) == 0).then_some(()));
+        assert!(empty.is_some(), "{name} is not empty");
+    }
+}
+
+fn queue_url(stack: &TestStack, sqs: &Client, logical_id: &str) -> String {
+    let prefix = format!("orderbus-local-{logical_id}-");
+    let queues = stack.wait(sqs.list_queues().queue_name_prefix(prefix).send()).unwrap();
+    queues.queue_urls().first().unwrap().clone()
+}
+
+async fn send_together(sqs: &Client, queue: &str, bodies: &[&str]) {
+    let entry = |(index, body): (usize, &&str)| {
+        SendMessageBatchRequestEntry::builder().id(index.to_string()).message_body(*body).build().unwrap()
+    };
+    let entries: Vec<_> = bodies.iter().enumerate().map(entry).collect();
+    let sent = sqs.send_message_batch().queue_url(queue).set_entries(Some(entries)).send().await.unwrap();
+    assert_eq!(sent.successful().len(), bodies.len());
+}
+
+async fn take_reasons(sqs: &Client, queue: &str) -> Vec<String> {
+    let request = sqs.receive_message().queue_url(queue).max_number_of_messages(10).visibility_timeout(600);
+    let messages = request.message_attribute_names("All").send().await.unwrap().messages.unwrap_or_default();
+    let reason = |message: &aws_sdk_sqs::types::Message| {
+        message.message_attributes()?.get("reasonCode")?.string_value().map(str::to_owned)
+    };
+    messages.iter().filter_map(reason).collect()
+}
+
+async fn count(sqs: &Client, queue: &str) -> u64 {
+    let names = [
+        QueueAttributeName::ApproximateNumberOfMessages,
+        QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
+    ];
+    let request = sqs.get_queue_attributes().queue_url(queue).set_attribute_names(Some(names.to_vec()));
+    let attributes = request.send().await.unwrap().attributes.unwrap_or_default();
+    attributes.values().filter_map(|value| value.parse::<u64>().ok()).sum()
+}

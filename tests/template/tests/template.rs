@@ -1,0 +1,200 @@
+//! `template.yaml`: every function has its block, and every block keeps the rules.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use contracts::EventType;
+use serde_json::{Value, json};
+use template_tests::{root, template};
+
+/// Every resource of the template, by logical id.
+fn resources() -> Vec<(String, Value)> {
+    let template = template("template.yaml");
+    template["Resources"].as_object().unwrap().clone().into_iter().collect()
+}
+
+fn of_type(kind: &str) -> Vec<(String, Value)> {
+    let all: Vec<_> = resources().into_iter().filter(|(_, resource)| resource["Type"] == kind).collect();
+    assert!(!all.is_empty(), "no {kind}");
+    all
+}
+
+fn functions() -> BTreeSet<String> {
+    let entries = fs::read_dir(root().join("functions")).unwrap();
+    entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+/// `order-placed` → `OrderPlaced`.
+fn logical_id(name: &str) -> String {
+    name.split('-').map(|word| word[..1].to_uppercase() + &word[1..]).collect()
+}
+
+/// The functions behind a queue.
+fn consumers() -> Vec<String> {
+    functions().into_iter().filter(|name| name != "order-api").collect()
+}
+
+#[test]
+fn every_folder_of_a_function_is_deployed_and_nothing_else_is() {
+    let deployed: BTreeSet<String> = of_type("AWS::Serverless::Function")
+        .into_iter()
+        .map(|(id, function)| {
+            let folder = function["Properties"]["CodeUri"].as_str().unwrap().to_owned();
+            let name = folder.strip_prefix("functions/").unwrap().trim_end_matches('/').to_owned();
+            assert_eq!(id, format!("{}Function", logical_id(&name)));
+            assert_eq!(function["Metadata"]["BuildMethod"], "rust-cargolambda", "{id}");
+            name
+        })
+        .collect();
+    assert_eq!(deployed, functions());
+}
+
+#[test]
+fn every_consumer_has_a_whole_block() {
+    let template = template("template.yaml");
+    let resources = &template["Resources"];
+    for name in consumers() {
+        let id = logical_id(&name);
+        for (part, kind) in [
+            ("Rule", "AWS::Events::Rule"),
+            ("Queue", "AWS::SQS::Queue"),
+            ("DeadLetterQueue", "AWS::SQS::Queue"),
+            ("QueuePolicy", "AWS::SQS::QueuePolicy"),
+            ("Role", "AWS::IAM::Role"),
+            ("Function", "AWS::Serverless::Function"),
+            ("Logs", "AWS::Logs::LogGroup"),
+            ("DeadLetterAlarm", "AWS::CloudWatch::Alarm"),
+        ] {
+            assert_eq!(resources[format!("{id}{part}")]["Type"], kind, "{id}{part}");
+        }
+        let queue = &resources[format!("{id}Queue")]["Properties"];
+        let dead_letters = json!({"GetAtt": format!("{id}DeadLetterQueue.Arn")});
+        assert_eq!(queue["RedrivePolicy"]["deadLetterTargetArn"], dead_letters, "{id}");
+
+        let target = &resources[format!("{id}Rule")]["Properties"]["Targets"][0];
+        assert_eq!(target["Arn"], json!({"GetAtt": format!("{id}Queue.Arn")}), "{id}");
+        assert!(target["DeadLetterConfig"]["Arn"].is_object(), "{id}: undelivered events are lost");
+
+        let statements = &resources[format!("{id}QueuePolicy")]["Properties"]["PolicyDocument"]["Statement"];
+        let source = json!({"GetAtt": format!("{id}Rule.Arn")});
+        let allow = statements.as_array().unwrap().iter().find(|one| one["Effect"] == "Allow").unwrap();
+        assert_eq!(allow["Condition"]["ArnEquals"]["aws:SourceArn"], source, "{id}: only its rule may send");
+
+        let function = &resources[format!("{id}Function")]["Properties"];
+        let mapping = &function["Events"]["Queue"]["Properties"];
+        assert_eq!(mapping["Queue"], json!({"GetAtt": format!("{id}Queue.Arn")}), "{id}");
+        assert_eq!(mapping["FunctionResponseTypes"], json!(["ReportBatchItemFailures"]), "{id}");
+    }
+}
+
+#[test]
+fn every_rule_asks_for_events_of_the_catalogue() {
+    let sources: BTreeSet<&str> = EventType::ALL.iter().map(|event_type| event_type.source()).collect();
+    for (id, rule) in of_type("AWS::Events::Rule") {
+        let pattern = &rule["Properties"]["EventPattern"];
+        for wanted in pattern["detail-type"].as_array().into_iter().flatten() {
+            let wanted = wanted.as_str().unwrap();
+            assert!(EventType::parse(wanted).is_some(), "{id}: {wanted} is not in the catalogue");
+        }
+        for wanted in pattern["source"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+            assert!(sources.contains(wanted), "{id}: nobody publishes as {wanted}");
+        }
+        assert!(pattern["detail-type"].is_array() || pattern["source"].is_array(), "{id}: no pattern");
+    }
+}
+
+#[test]
+fn a_message_stays_hidden_for_six_time_outs() {
+    let template = template("template.yaml");
+    for (pace, settings) in template["Mappings"]["Pace"].as_object().unwrap() {
+        let of = |name: &str| settings[name].as_i64().unwrap_or_else(|| panic!("{pace}: {name}"));
+        let time_out = of("FunctionTimeoutSeconds");
+        assert!(of("VisibilityTimeoutSeconds") >= 6 * time_out, "{pace}");
+    }
+}
+
+#[test]
+fn everything_that_keeps_data_is_encrypted_with_the_customer_key() {
+    let key = [json!({"GetAtt": "Key.Arn"}), json!({"Ref": "Key"})];
+    let check = |kind: &str, find: fn(&Value) -> &Value| {
+        for (id, resource) in of_type(kind) {
+            assert!(key.contains(find(&resource["Properties"])), "{id} is not encrypted with the key");
+        }
+    };
+    check("AWS::DynamoDB::Table", |table| &table["SSESpecification"]["KMSMasterKeyId"]);
+    check("AWS::SQS::Queue", |queue| &queue["KmsMasterKeyId"]);
+    check("AWS::SNS::Topic", |topic| &topic["KmsMasterKeyId"]);
+    check("AWS::Logs::LogGroup", |group| &group["KmsKeyId"]);
+    check("AWS::Events::EventBus", |bus| &bus["KmsKeyIdentifier"]);
+    check("AWS::S3::Bucket", |bucket| {
+        &bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"][0]["ServerSideEncryptionByDefault"]["KMSMasterKeyID"]
+    });
+}
+
+#[test]
+fn every_log_group_forgets_and_every_table_can_be_restored() {
+    for (id, group) in of_type("AWS::Logs::LogGroup") {
+        assert!(!group["Properties"]["RetentionInDays"].is_null(), "{id} keeps logs for ever");
+    }
+    for (id, table) in of_type("AWS::DynamoDB::Table") {
+        let properties = &table["Properties"];
+        assert_eq!(properties["BillingMode"], "PAY_PER_REQUEST", "{id}");
+        assert_eq!(
+            properties["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"], true,
+            "{id}"
+        );
+        assert!(!properties["DeletionProtectionEnabled"].is_null(), "{id}");
+    }
+}
+
+#[test]
+fn no_role_has_a_wildcard_where_aws_knows_resources() {
+    /// Actions without resource-level permissions.
+    const WITHOUT_RESOURCES: [&str; 12] = [
+        "xray:PutTelemetryRecords",
+        "xray:PutTraceSegments",
+        "xray:GetSamplingRules",
+        "xray:GetSamplingTargets",
+        "logs:CreateLogDelivery",
+        "logs:GetLogDelivery",
+        "logs:UpdateLogDelivery",
+        "logs:DeleteLogDelivery",
+        "logs:ListLogDeliveries",
+        "logs:PutResourcePolicy",
+        "logs:DescribeResourcePolicies",
+        "logs:DescribeLogGroups",
+    ];
+    for (id, role) in of_type("AWS::IAM::Role") {
+        for policy in role["Properties"]["Policies"].as_array().into_iter().flatten() {
+            for statement in policy["PolicyDocument"]["Statement"].as_array().unwrap() {
+                let actions = match &statement["Action"] {
+                    Value::Array(actions) => actions.clone(),
+                    action => vec![action.clone()],
+                };
+                assert!(
+                    !actions.iter().any(|action| action.as_str().unwrap().contains('*')),
+                    "{id}: {actions:?}"
+                );
+                let is_known = |action: &Value| WITHOUT_RESOURCES.contains(&action.as_str().unwrap());
+                assert!(
+                    statement["Resource"] != "*" || actions.iter().all(is_known),
+                    "{id}: {actions:?} on *"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn every_role_publishes_only_as_itself() {
+    for (id, role) in of_type("AWS::IAM::Role") {
+        for policy in role["Properties"]["Policies"].as_array().into_iter().flatten() {
+            for statement in policy["PolicyDocument"]["Statement"].as_array().unwrap() {
+                if statement["Action"] == "events:PutEvents" {
+                    let condition = statement["Condition"].to_string();
+                    assert!(condition.contains("events:source"), "{id} may publish as anyone");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! The command for people: runs the whole backbone on this machine, and looks into a running one.
+//!
+//! The stack tests use the same [`LocalStack`], so what they test is what a person starts by hand.
+
+pub mod account;
+mod api;
+mod clock;
+pub mod http;
+pub mod local;
+pub mod ministack;
+pub mod play;
+pub mod processes;
+mod progress;
+pub mod publish;
+pub mod report;
+pub mod repository;
+pub mod sam;
+pub mod stack;
+pub mod tools;
+pub mod twenty_orders;
+pub mod unsupported;
+
+pub use api::Api;
+pub use clock::now;
+pub use local::{LocalStack, Options};
+pub use progress::Progress;

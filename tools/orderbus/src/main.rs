@@ -1,0 +1,280 @@
+//! The `orderbus` command.
+
+#![expect(clippy::print_stdout, reason = "this is a program for people")]
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::{fs, io, thread};
+
+use anyhow::{Context, Result, bail};
+use clap::{Parser, Subcommand};
+use domain::{OrderId, Sku};
+use orderbus::account::Account;
+use orderbus::stack::Stack;
+use orderbus::tools::Tools;
+use orderbus::{LocalStack, Options, Progress, ministack, play, processes, publish, report, repository, sam};
+use ports::{OrderViewStore, StockCounts};
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Runs the order backbone on this machine, and looks into a running one.
+#[derive(Debug, Parser)]
+#[command(name = "cargo orderbus", bin_name = "cargo orderbus")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+    /// A stack on AWS, with the credentials and the region of your AWS profile; otherwise the local stack
+    #[arg(long, global = true, value_name = "NAME")]
+    stack: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start everything on this machine, place twenty orders, and tell what became of each
+    Local {
+        #[command(subcommand)]
+        command: Option<LocalCommand>,
+        /// Leave it running, even when an order ends otherwise than it should
+        #[arg(long, conflicts_with = "no_keep")]
+        keep: bool,
+        /// Stop everything in the end
+        #[arg(long)]
+        no_keep: bool,
+        /// Where to listen: 4566 unless that is taken
+        #[arg(long)]
+        port: Option<u16>,
+    },
+    /// Check everything that the continuous integration checks
+    #[command(disable_help_flag = true)]
+    Test,
+    /// Look at the stock, or count it anew
+    Stock {
+        #[command(subcommand)]
+        command: StockCommand,
+    },
+    /// Tell the story of one order
+    Order {
+        /// Its id, as POST /orders answered it
+        id: String,
+    },
+    /// Put an event on the bus
+    Publish {
+        /// A file with a CloudEvent; `type` and `data` are enough. - reads standard input
+        file: PathBuf,
+    },
+    /// Check both templates
+    #[command(hide = true)]
+    CheckTemplates,
+}
+
+#[derive(Debug, Subcommand)]
+enum LocalCommand {
+    /// Stop it
+    Down,
+}
+
+#[derive(Debug, Subcommand)]
+enum StockCommand {
+    /// Set how many of a SKU are available
+    Set {
+        /// Which SKU
+        sku: String,
+        /// How many
+        available: u64,
+    },
+    /// Show every SKU
+    List,
+}
+
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let outcome = stop_on_signals().and_then(|()| run(arguments));
+    // The one who handles the signal also ends the program.
+    while INTERRUPTED.load(Ordering::SeqCst) {
+        thread::park();
+    }
+    match outcome {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("orderbus: {error}");
+            error.chain().skip(1).for_each(|cause| eprintln!("  because: {cause}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> Result<ExitCode> {
+    let progress = Progress::new(|line| println!("{line}"));
+    let stack = arguments.stack.as_deref();
+    match arguments.command {
+        Command::Local { command: Some(LocalCommand::Down), .. } => stop_local(),
+        Command::Local { command: None, keep, no_keep, port } => run_local(keep, no_keep, port, &progress),
+        Command::Test => bail!("the tests are started by `cargo orderbus test`"),
+        Command::Stock { command: StockCommand::List } => list_stock(&Target::of(stack)?),
+        Command::Stock { command: StockCommand::Set { sku, available } } => {
+            set_stock(&Target::of(stack)?, &sku, available)
+        }
+        Command::Order { id } => tell_order(&Target::of(stack)?, &id),
+        Command::Publish { file } => publish_event(&Target::of(stack)?, &file),
+        Command::CheckTemplates => {
+            sam::validate(&Tools::ready(&progress)?, &repository::local_state(), &progress)?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+fn run_local(keep: bool, no_keep: bool, port: Option<u16>, progress: &Progress) -> Result<ExitCode> {
+    let outcome = play_locally(keep, no_keep, port, progress);
+    // What this run started ends with it, unless it is to be kept. `--no-keep` also ends what ran before.
+    if no_keep && ministack::stop(&repository::local_state())? {
+        progress.say("everything is stopped");
+    }
+    outcome
+}
+
+fn play_locally(keep: bool, no_keep: bool, port: Option<u16>, progress: &Progress) -> Result<ExitCode> {
+    let mut local = LocalStack::start(&Options { port, ..Options::default() }, progress)?;
+    if keep {
+        local.keep()?;
+    }
+    let api = local.api()?;
+    let outcome = play::twenty_orders(local.stack(), &api, progress)?;
+    println!("\n{}", report::render(&outcome));
+    if !outcome.is_as_declared() {
+        bail!("not everything ended as declared: see ✗ above, and the logs in .local");
+    }
+    progress.say("all twenty orders ended as declared");
+    // Until the very end a signal or a failure stops everything.
+    local.keep()?;
+    if !no_keep {
+        println!("{}", farewell(&api.url()));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn farewell(url: &str) -> String {
+    format!(
+        r#"
+It keeps running. The API is {url}
+Place an order of your own:
+
+  curl -i {url}/orders \
+    -H 'Idempotency-Key: my-first-order' -H 'Content-Type: application/json' -d '{{
+      "customerId": "customer-7",
+      "lines": [{{"sku": "MUG-BLUE", "quantity": 2, "unitPrice": {{"amountMinor": 1250, "currency": "EUR"}}}}],
+      "total": {{"amountMinor": 2500, "currency": "EUR"}},
+      "personal": {{"name": "Ada Example", "email": "ada@example.com", "street": "Musterstraße 1",
+                   "city": "Berlin", "postalCode": "10115", "country": "DE"}}}}'
+
+Look at it:  cargo orderbus order <the orderId of the answer>
+Stop:        cargo orderbus local down"#
+    )
+}
+
+fn stop_local() -> Result<ExitCode> {
+    let was_running = ministack::stop(&repository::local_state())?;
+    println!("{}", if was_running { "stopped" } else { "nothing was running" });
+    Ok(ExitCode::SUCCESS)
+}
+
+fn list_stock(target: &Target) -> Result<ExitCode> {
+    let levels = target.wait(target.stack().stock()?.levels()).context("cannot read the stock")?;
+    let levels: BTreeMap<_, _> = levels.into_iter().map(|(sku, level)| (sku.to_string(), level)).collect();
+    print!("{}", report::levels(&levels));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn set_stock(target: &Target, sku: &str, available: u64) -> Result<ExitCode> {
+    let sku = Sku::parse(sku)?;
+    let stock = target.stack().stock()?;
+    let level = target.wait(stock.set_available(&sku, available)).context("cannot count the stock")?;
+    print!("{}", report::levels(&BTreeMap::from([(sku.to_string(), level)])));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn tell_order(target: &Target, id: &str) -> Result<ExitCode> {
+    let order_id = OrderId::parse(id)?;
+    let facts =
+        target.wait(target.stack().order_views()?.facts(&order_id)).context("cannot read the order")?;
+    let Some(account) = Account::from_facts(id, &facts) else { bail!("nothing is known of order {id}") };
+    println!("{}  {}\n{}", account.order_id, account.status, account.lines());
+    Ok(ExitCode::SUCCESS)
+}
+
+fn publish_event(target: &Target, file: &Path) -> Result<ExitCode> {
+    let text = if file == Path::new("-") {
+        let mut text = String::new();
+        io::stdin().read_to_string(&mut text).context("cannot read standard input")?;
+        text
+    } else {
+        fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?
+    };
+    let event = publish::read_event(&text, orderbus::now())?;
+    target.wait(play::publish(target.stack(), &event))?;
+    println!("published {} {}", event.data.event_type().as_str(), event.id);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What a command works on.
+struct Target {
+    stack: StackHere,
+    runtime: Runtime,
+}
+
+enum StackHere {
+    OnAws(Stack),
+    Local(LocalStack),
+}
+
+impl Target {
+    fn of(stack_name: Option<&str>) -> Result<Self> {
+        let quiet = Progress::new(|_| ());
+        let stack = match stack_name {
+            Some(name) => StackHere::OnAws(Stack::on_aws(&Tools::ready(&quiet)?, name)?),
+            None => StackHere::Local(LocalStack::find(&Options::default(), &quiet)?),
+        };
+        Ok(Self { stack, runtime: current_thread()? })
+    }
+
+    fn stack(&self) -> &Stack {
+        match &self.stack {
+            StackHere::OnAws(stack) => stack,
+            StackHere::Local(local) => local.stack(),
+        }
+    }
+
+    fn wait<T>(&self, work: impl Future<Output = T>) -> T {
+        self.runtime.block_on(work)
+    }
+}
+
+fn current_thread() -> Result<Runtime> {
+    Builder::new_current_thread().enable_all().build().context("cannot start a runtime")
+}
+
+/// Ctrl-C and `kill` end everything that this program started, and then this program.
+fn stop_on_signals() -> Result<()> {
+    let runtime = current_thread()?;
+    let (mut interrupt, mut terminate) = {
+        let _inside = runtime.enter();
+        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?)
+    };
+    thread::spawn(move || {
+        let code = runtime.block_on(async {
+            tokio::select! {
+                _ = interrupt.recv() => 130,
+                _ = terminate.recv() => 143,
+            }
+        });
+        INTERRUPTED.store(true, Ordering::SeqCst);
+        eprintln!("\norderbus: interrupted, stopping what was started");
+        processes::stop_all();
+        std::process::exit(code)
+    });
+    Ok(())
+}

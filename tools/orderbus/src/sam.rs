@@ -1,0 +1,207 @@
+//! `sam build`, `sam deploy` and `sam validate`, as people would type them.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use serde::Deserialize;
+
+use crate::ministack::{MiniStack, REGION};
+use crate::tools::Tools;
+use crate::{Progress, processes, repository};
+
+/// The section of samconfig.toml for this machine.
+pub const CONFIGURATION: &str = "local";
+
+/// A folder with a template.yaml and a samconfig.toml.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Application {
+    /// The backbone itself.
+    Orderbus,
+    /// The subscriber from outside, without which no order would be paid.
+    PaymentProvider,
+}
+
+/// Both, in the order in which they are deployed.
+pub const APPLICATIONS: [Application; 2] = [Application::Orderbus, Application::PaymentProvider];
+
+impl Application {
+    /// The name people know it by.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Orderbus => "orderbus",
+            Self::PaymentProvider => "payment-provider",
+        }
+    }
+
+    fn folder(self) -> PathBuf {
+        match self {
+            Self::Orderbus => repository::root(),
+            Self::PaymentProvider => repository::root().join("examples/payment-provider"),
+        }
+    }
+
+    /// The name of its stack on this machine.
+    ///
+    /// # Errors
+    /// When its samconfig.toml cannot be read.
+    pub fn local_stack_name(self) -> Result<String> {
+        Ok(self.configuration()?.stack_name)
+    }
+
+    fn configuration(self) -> Result<Configuration> {
+        let file = self.folder().join("samconfig.toml");
+        let text = fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+        let all: BTreeMap<String, toml::Value> =
+            toml::from_str(&text).with_context(|| format!("cannot read {}", file.display()))?;
+        let local = all.get(CONFIGURATION).and_then(|section| section.get("global")?.get("parameters"));
+        let local =
+            local.with_context(|| format!("{} has no section local.global.parameters", file.display()))?;
+        local.clone().try_into().with_context(|| format!("cannot read {}", file.display()))
+    }
+}
+
+#[derive(Debug, Deserialize)]
+struct Configuration {
+    stack_name: String,
+    #[serde(default)]
+    parameter_overrides: Vec<String>,
+}
+
+/// Builds an application into its `.aws-sam/build`. The programs are compiled already, so this only collects them.
+///
+/// # Errors
+/// When `sam build` fails.
+pub fn build(tools: &Tools, application: Application, logs: &Path, progress: &Progress) -> Result<()> {
+    let lock = build_lock()?;
+    lock.lock().context("cannot take the lock of sam build")?;
+    let name = application.name();
+    progress.say(format_args!("{name}: sam build"));
+    let mut command = sam(tools, application, "build");
+    // cargo-lambda compiles each function alone, which could pick other features of shared crates than the
+    // one build of everything did. With these arguments it asks for the same build, and finds it done.
+    command.env("CARGO_LAMBDA_COMPILER", "cargo");
+    command.env("CARGO_LAMBDA_COMPILER_EXTRA_ARGS", "--workspace --bins --locked");
+    let log = logs.join(format!("{name}-build.log"));
+    processes::run(&mut command, &log, progress, |line| {
+        let line = line.trim();
+        line.starts_with("Compiling ").then(|| line.to_owned())
+    })
+}
+
+/// Deploys what [`build`] built. Each override replaces a parameter of samconfig.toml or comes on top.
+///
+/// # Errors
+/// When `sam deploy` fails.
+pub fn deploy(
+    tools: &Tools,
+    application: Application,
+    ministack: &MiniStack,
+    overrides: &[(String, String)],
+    progress: &Progress,
+) -> Result<()> {
+    let name = application.name();
+    // While somebody deploys a build, nobody may replace it.
+    let lock = build_lock()?;
+    lock.lock_shared().context("cannot take the lock of sam build")?;
+    progress.say(format_args!("{name}: sam deploy"));
+    let mut command = sam(tools, application, "deploy");
+    address_to(&mut command, &ministack.endpoint());
+    // The SAM CLI asks every five seconds how far it is, which suits AWS.
+    command.env("SAM_CLI_POLL_DELAY", "0.2");
+    if !overrides.is_empty() {
+        let parameters = application.configuration()?.parameter_overrides;
+        command.arg("--parameter-overrides").args(merged(parameters, overrides));
+    }
+    let log = ministack.state().join(format!("{name}-deploy.log"));
+    let mut created = 0;
+    processes::run(&mut command, &log, progress, |line| {
+        let done = line.starts_with("CREATE_COMPLETE") || line.starts_with("UPDATE_COMPLETE");
+        created += usize::from(done);
+        (done && created % 40 == 0).then(|| format!("{created} resources"))
+    })
+}
+
+/// Checks both templates with the SAM CLI's linter.
+///
+/// # Errors
+/// With what it found.
+pub fn validate(tools: &Tools, logs: &Path, progress: &Progress) -> Result<()> {
+    for application in APPLICATIONS {
+        let mut command = sam(tools, application, "validate");
+        command.arg("--lint");
+        command.env("AWS_DEFAULT_REGION", REGION);
+        let log = logs.join(format!("{}-validate.log", application.name()));
+        processes::run(&mut command, &log, progress, |_| None)?;
+        progress.say(format_args!("{}: the template is valid", application.name()));
+    }
+    Ok(())
+}
+
+fn build_lock() -> Result<File> {
+    File::create(repository::tools().join("build-lock")).context("cannot create the lock of sam build")
+}
+
+fn sam(tools: &Tools, application: Application, subcommand: &str) -> Command {
+    let mut command = tools.command("sam");
+    command.args([subcommand, "--config-env", CONFIGURATION]);
+    command.current_dir(application.folder()).env("SAM_CLI_TELEMETRY", "0");
+    // What Cargo tells a running program or test would change how its crates are compiled: the flags would be there
+    // twice, and some build scripts (that of ring) run again when the package in the environment changes.
+    forget(&mut command, &["CARGO_BUILD_RUSTFLAGS", "CARGO_MANIFEST_", "CARGO_PKG_"]);
+    command
+}
+
+/// Sends a command's calls to this machine, with nobody's credentials.
+pub(crate) fn address_to(command: &mut Command, endpoint: &str) {
+    forget(command, &["AWS_"]);
+    command.envs([
+        ("AWS_ENDPOINT_URL", endpoint),
+        ("AWS_ACCESS_KEY_ID", "test"),
+        ("AWS_SECRET_ACCESS_KEY", "test"),
+        ("AWS_DEFAULT_REGION", REGION),
+        ("AWS_CONFIG_FILE", "/dev/null"),
+        ("AWS_SHARED_CREDENTIALS_FILE", "/dev/null"),
+        ("AWS_EC2_METADATA_DISABLED", "true"),
+    ]);
+}
+
+fn forget(command: &mut Command, prefixes: &[&str]) {
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if prefixes.iter().any(|prefix| text.starts_with(prefix)) {
+            command.env_remove(name);
+        }
+    }
+}
+
+fn merged(mut parameters: Vec<String>, overrides: &[(String, String)]) -> Vec<String> {
+    for (name, value) in overrides {
+        parameters.retain(|parameter| parameter.split('=').next() != Some(name));
+        parameters.push(format!("{name}={value}"));
+    }
+    parameters
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_override_replaces_the_parameter_of_the_same_name() {
+        let configured = vec!["Environment=local".to_owned(), "PaymentTimeoutSeconds=12".to_owned()];
+        let overrides = [("PaymentTimeoutSeconds", "5"), ("LogLevel", "debug")];
+        let merged = merged(configured, &overrides.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        assert_eq!(merged, ["Environment=local", "PaymentTimeoutSeconds=5", "LogLevel=debug"]);
+    }
+
+    #[test]
+    fn both_configurations_can_be_read() {
+        for application in APPLICATIONS {
+            assert!(application.configuration().unwrap().stack_name.ends_with("-local"));
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! A deployed backbone, on this machine or on AWS: what it is made of, and how to reach it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+use aws::{DynamoDbOrderViewStore, DynamoDbStockStore, EventBridgeEventBus, Sdk};
+use aws_credential_types::Credentials;
+use serde::Deserialize;
+
+use crate::ministack::MiniStack;
+use crate::sam::{self, Application};
+use crate::tools::Tools;
+
+const DESCRIBE_STACK: &str = include_str!("describe_stack.py");
+
+/// A deployed stack and its AWS clients.
+pub struct Stack {
+    outputs: BTreeMap<String, String>,
+    sdk: Sdk,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Description {
+    access_key: String,
+    secret_key: String,
+    session_token: Option<String>,
+    region: String,
+    outputs: BTreeMap<String, String>,
+}
+
+impl Stack {
+    /// The backbone on a running MiniStack.
+    ///
+    /// # Errors
+    /// When it is not deployed there.
+    pub fn on_this_machine(tools: &Tools, ministack: &MiniStack) -> Result<Self> {
+        let mut command = tools.command("python");
+        sam::address_to(&mut command, &ministack.endpoint());
+        Self::describe(command, &Application::Orderbus.local_stack_name()?, Some(ministack.endpoint()))
+    }
+
+    /// A stack on AWS, with the credentials and the region that the AWS CLI would take.
+    ///
+    /// # Errors
+    /// When there are no credentials, when there is no such stack, or when AWS refuses the caller.
+    pub fn on_aws(tools: &Tools, stack_name: &str) -> Result<Self> {
+        Self::describe(tools.command("python"), stack_name, None)
+    }
+
+    fn describe(mut command: Command, stack_name: &str, endpoint: Option<String>) -> Result<Self> {
+        command.args(["-c", DESCRIBE_STACK, stack_name]).stdin(Stdio::null());
+        let output = command.output().context("cannot start Python")?;
+        if !output.status.success() {
+            let errors = String::from_utf8_lossy(&output.stderr);
+            bail!("stack {stack_name}: {}", errors.lines().last().unwrap_or("not found"));
+        }
+        let found: Description = serde_json::from_slice(&output.stdout).context("unreadable description")?;
+        let credentials =
+            Credentials::new(found.access_key, found.secret_key, found.session_token, None, "orderbus");
+        Ok(Self { outputs: found.outputs, sdk: Sdk::new(credentials, found.region, endpoint) })
+    }
+
+    /// An output of the template, such as `BusName`.
+    ///
+    /// # Errors
+    /// When the stack has no such output.
+    pub fn output(&self, name: &str) -> Result<&str> {
+        self.outputs.get(name).map(String::as_str).with_context(|| format!("the stack has no output {name}"))
+    }
+
+    /// The clients of every AWS service.
+    #[must_use]
+    pub fn sdk(&self) -> &Sdk {
+        &self.sdk
+    }
+
+    /// The stock.
+    ///
+    /// # Errors
+    /// When the stack does not say where it is.
+    pub fn stock(&self) -> Result<DynamoDbStockStore> {
+        Ok(DynamoDbStockStore::new(self.sdk.dynamodb(), self.output("StockTableName")?.to_owned()))
+    }
+
+    /// What is known of every order.
+    ///
+    /// # Errors
+    /// When the stack does not say where it is.
+    pub fn order_views(&self) -> Result<DynamoDbOrderViewStore> {
+        Ok(DynamoDbOrderViewStore::new(self.sdk.dynamodb(), self.output("OrderViewsTableName")?.to_owned()))
+    }
+
+    /// The bus.
+    ///
+    /// # Errors
+    /// When the stack does not say where it is.
+    pub fn bus(&self) -> Result<EventBridgeEventBus> {
+        Ok(EventBridgeEventBus::new(self.sdk.eventbridge(), self.output("BusName")?.to_owned()))
+    }
+}
+
+/// Without the credentials.
+impl fmt::Debug for Stack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stack").field("outputs", &self.outputs).finish_non_exhaustive()
+    }
+}
