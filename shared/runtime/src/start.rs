@@ -55,7 +55,11 @@ where
     serve(async |event: SqsEvent, deadline| Ok(consumer.consume(event, deadline).await)).await
 }
 
+/// What is assumed where a deadline says nothing: `cargo lambda watch` sends one from 1970.
+const REMAINING_UNKNOWN_MS: u64 = 30_000;
+
 fn deadline(context: &Context, clock: &impl Clock) -> Deadline {
     let now_ms = u64::try_from(clock.now().unix_ms()).unwrap_or_default();
-    Deadline::after(Duration::from_millis(context.deadline.saturating_sub(now_ms)))
+    let remaining_ms = context.deadline.checked_sub(now_ms).unwrap_or(REMAINING_UNKNOWN_MS);
+    Deadline::after(Duration::from_millis(remaining_ms))
 }

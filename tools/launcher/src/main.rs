@@ -3,7 +3,8 @@
 //! It has no dependencies, so that it compiles in a second and the first line appears at once.
 //!
 //! Everything that runs is compiled by ONE `cargo build`: the functions, the example, the tool. It takes the
-//! target and the flags that `cargo lambda build` would take, so that `sam build` finds every crate fresh.
+//! target that `cargo lambda build` would take, and `.cargo/config.toml` the flags, so that `sam build` finds every
+//! crate fresh.
 //! `cargo orderbus test` goes through the same steps as the continuous integration, the quick ones first.
 
 use std::ffi::OsString;
@@ -35,22 +36,19 @@ struct Build {
     root: PathBuf,
     target_directory: PathBuf,
     target: String,
-    rust_flags: &'static str,
 }
 
 impl Build {
-    /// The same target and processor that `cargo lambda build` chooses on this machine.
+    /// The same target that `cargo lambda build` chooses on this machine.
     fn of_this_machine() -> Result<Self, String> {
         if !cfg!(target_os = "linux") {
             return Err(
                 "the functions run as native Linux programs: use Linux, or WSL 2 on Windows".to_owned()
             );
         }
-        let rust_flags = match std::env::consts::ARCH {
-            "x86_64" => "-C target-cpu=haswell",
-            "aarch64" => "-C target-cpu=neoverse-n1",
-            other => return Err(format!("AWS Lambda has no {other} processors")),
-        };
+        if !["x86_64", "aarch64"].contains(&std::env::consts::ARCH) {
+            return Err(format!("AWS Lambda has no {} processors", std::env::consts::ARCH));
+        }
         // `cargo run` says where this package lies now; where it was compiled may be another place.
         let package = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
         let root = package.as_deref().and_then(|package| package.ancestors().nth(2)).map(Path::to_path_buf);
@@ -63,7 +61,6 @@ impl Build {
             root,
             target_directory,
             target: format!("{}-unknown-linux-gnu", std::env::consts::ARCH),
-            rust_flags,
         })
     }
 
@@ -117,7 +114,7 @@ impl Build {
     /// A Cargo command that compiles into the one place that all of them share.
     fn compiling(&self, subcommand: &[&str], arguments: &[&str]) -> Command {
         let mut command = self.cargo(subcommand, &["--release", "--locked", "--target", &self.target]);
-        command.args(arguments).env("CARGO_BUILD_RUSTFLAGS", self.rust_flags);
+        command.args(arguments);
         command
     }
 

@@ -6,6 +6,7 @@ pub mod account;
 mod api;
 mod clock;
 pub mod http;
+pub mod invocation;
 pub mod local;
 pub mod ministack;
 pub mod play;

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use crate::ministack::MiniStack;
 use crate::stack::Stack;
 use crate::tools::Tools;
-use crate::{Api, Progress, repository, sam, unsupported};
+use crate::{Api, Progress, invocation, repository, sam, unsupported};
 
 /// How to start a local stack.
 #[derive(Debug, Clone)]
@@ -73,6 +73,7 @@ impl LocalStack {
         }
         let stack = Stack::on_this_machine(&tools, &ministack)?;
         unsupported::make_up(&stack, &ministack)?;
+        invocation::write_environment(&ministack)?;
         progress.say("deployed");
         Ok(Self { ministack, stack })
     }
