@@ -7,7 +7,7 @@ use ports::{Clock, EventBus, OrderStore, OrderViewStore, PortError};
 use serde_json::json;
 
 use crate::cancel_order::{CancellationAsked, ask_for_cancellation};
-use crate::place_order::{Placed, place_order};
+use crate::place_order::{Placing, place_order};
 use crate::problem::{Problem, response};
 use crate::show_order::show_order;
 
@@ -54,19 +54,19 @@ impl<S: OrderStore, V: OrderViewStore, B: EventBus, C: Clock> OrderApi<S, V, B, 
         let order_request = parse_body(request)?;
         let placing = place_order(&self.orders, &self.bus, &self.clock, &key, traceparent, order_request);
         match placing.await.map_err(unavailable)? {
-            Placed::Placed(order_id) => {
+            Placing::Accepted(order_id) => {
                 let body = json!({"orderId": order_id.as_str(), "status": "placed"});
                 let location = format!("/orders/{order_id}");
                 Ok(response(202, "application/json", &body, &[("location", &location)]))
             }
-            Placed::Invalid(reasons) => Err(Problem::new(
+            Placing::Invalid(reasons) => Err(Problem::new(
                 422,
                 "invalid-order",
                 "The order breaks rules",
                 "Mend each field named in errors and send the order again.",
             )
             .with_errors(reasons)),
-            Placed::KeyReused => Err(Problem::new(
+            Placing::KeyReused => Err(Problem::new(
                 422,
                 "idempotency-key-reused",
                 "The Idempotency-Key stands for another order",

@@ -7,9 +7,9 @@ use crate::NAME;
 
 /// What placing an order came to.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Placed {
+pub(crate) enum Placing {
     /// It is on the bus, now or again.
-    Placed(OrderId),
+    Accepted(OrderId),
     /// It breaks rules; nothing was written or published.
     Invalid(Vec<Reason>),
     /// The key stands for another order.
@@ -24,19 +24,19 @@ pub(crate) async fn place_order(
     key: &str,
     traceparent: Option<String>,
     request: OrderRequest,
-) -> Result<Placed, PortError> {
+) -> Result<Placing, PortError> {
     let order_id = order_id_of_key(key);
     let request_hash = hash_of(&request)?;
     let placed = request.into_order_placed(&order_id);
     if let Err(reasons) = placed.parse(order_id.clone()) {
-        return Ok(Placed::Invalid(reasons));
+        return Ok(Placing::Invalid(reasons));
     }
     let requested =
         NewOrder { order_id: order_id.clone(), request_hash, placed_at: clock.now(), traceparent };
     let taken_in = match orders.open(&requested).await? {
         Commit::Written => requested,
         Commit::Existing(existing) if existing.request_hash == requested.request_hash => existing,
-        Commit::Existing(_) => return Ok(Placed::KeyReused),
+        Commit::Existing(_) => return Ok(Placing::KeyReused),
     };
     let id = EventId::parse(order_id.as_str()).map_err(|error| PortError::permanent("derive", error))?;
     publish(
@@ -53,7 +53,7 @@ pub(crate) async fn place_order(
         },
     )
     .await?;
-    Ok(Placed::Placed(order_id))
+    Ok(Placing::Accepted(order_id))
 }
 
 /// Puts one event on the bus.

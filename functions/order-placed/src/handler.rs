@@ -61,7 +61,7 @@ fn registration_disposition(event: &Event, registered: Registered) -> Dispositio
 fn settlement_disposition(event: &Event, settled: Settled) -> Disposition {
     match settled {
         Settled::ByThisEvent { data, at } => {
-            Disposition::Done(vec![Event::caused_by(&event.cause(), NAME, 0, &event.order_id, at, data)])
+            Disposition::Done(vec![Event::caused_by(&event.cause(), NAME, 0, &event.order_id, at, *data)])
         }
         Settled::ByAnotherEvent => Disposition::Done(vec![]),
     }

@@ -6,7 +6,7 @@ use ports::{Clock, OrderStore, PortError};
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Settled {
     /// It ended because of this event: this is to be told.
-    ByThisEvent { data: Data, at: Timestamp },
+    ByThisEvent { data: Box<Data>, at: Timestamp },
     /// It had ended because of another event, which was told then.
     ByAnotherEvent,
 }
@@ -53,7 +53,7 @@ async fn settle(
     let settlement = Settlement { outcome, decided_by: event.id.clone(), decided_at: clock.now() };
     let winner = orders.settle(&event.order_id, &settlement, reasons).await?;
     Ok(if winner.decided_by == event.id {
-        Settled::ByThisEvent { data, at: winner.decided_at }
+        Settled::ByThisEvent { data: Box::new(data), at: winner.decided_at }
     } else {
         Settled::ByAnotherEvent
     })

@@ -1,5 +1,12 @@
 //! The wire format, through the public interface: what is written is read back, and what is wrong is refused by name.
 
+#![allow(
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on has failed"
+)]
+
 use contracts::{
     Data, DecodeError, Event, EventType, Line, Money, OrderPlaced, Personal, StockReserved, decode, fact_of,
 };

@@ -1,5 +1,12 @@
 //! The adapters on AWS services keep every promise of their ports: here against MiniStack.
 
+#![allow(
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on has failed"
+)]
+
 use aws::{
     DynamoDbOrderStore, DynamoDbOrderViewStore, DynamoDbShipmentStore, DynamoDbStockStore, S3EventLake, Sdk,
 };

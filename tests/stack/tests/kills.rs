@@ -1,5 +1,12 @@
 //! Functions die at any moment; orders do not notice.
 
+#![allow(
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on has failed"
+)]
+
 use std::collections::BTreeMap;
 use std::thread;
 use std::time::Duration;

@@ -1,5 +1,12 @@
 //! A message that can never be handled fails alone, and lands where it can be seen.
 
+#![allow(
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on has failed"
+)]
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 

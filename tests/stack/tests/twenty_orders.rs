@@ -1,5 +1,12 @@
 //! What a newcomer sees first.
 
+#![allow(
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on has failed"
+)]
+
 use orderbus::{Progress, play, report};
 use stack_tests::TestStack;
 

@@ -1,5 +1,12 @@
 //! `statemachines/checkout.asl.json`: it publishes events of the catalogue, with the data that their types demand.
 
+#![allow(
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on has failed"
+)]
+
 use std::collections::BTreeSet;
 
 use contracts::EventType;

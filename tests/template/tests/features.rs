@@ -1,6 +1,13 @@
 //! `sam build` compiles one function at a time, everything else the whole workspace. What the two select differently is
 //! compiled twice, and with it all that builds on it.
 
+#![allow(
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on has failed"
+)]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::process::Command;
