@@ -9,8 +9,8 @@
 //! | Dedupe key | the order id: one reservation an order |
 //! | Failure policy | transient: back to the queue; out of stock is a decision, not a failure; a parcel of an order that holds no stock is quarantined |
 //!
-//! `available + reserved + shipped = received`, at every moment. Orders of a placed order that breaks rules are not
-//! reserved: `order-placed` hears the same event, applies the same rules and rejects it.
+//! `available + reserved + shipped = received`, at every moment. Nothing is reserved for an order that breaks rules:
+//! `order-placed` hears the same event, applies the same rules and rejects it.
 
 mod close_reservation;
 mod config;

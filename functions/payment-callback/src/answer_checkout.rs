@@ -1,5 +1,5 @@
 use contracts::{Event, PaymentCaptured, PaymentFailed};
-use domain::Outcome;
+use domain::{Outcome, PaymentId};
 use ports::{OrderStore, PaymentTasks, PortError, TaskReply};
 use serde_json::json;
 
@@ -38,7 +38,13 @@ pub(crate) async fn report_capture(
     Ok(match settlement {
         None => Answered::Undecided,
         Some(settlement) if settlement.decided_by == event.id => Answered::TakenBefore,
-        Some(settlement) if settlement.outcome == Outcome::Confirmed => Answered::TakenBefore,
+        // The order's own payment, told again. Money for any other payment bought nothing.
+        Some(settlement)
+            if settlement.outcome == Outcome::Confirmed
+                && captured.payment_id == PaymentId::of(&event.order_id).as_str() =>
+        {
+            Answered::TakenBefore
+        }
         Some(settlement) => Answered::TooLate(settlement.outcome),
     })
 }

@@ -9,6 +9,10 @@
 //! | Dedupe key | the order id: one shipment an order |
 //! | Failure policy | transient: back to the queue; a confirmation that cannot be shipped is quarantined |
 //!
+//! The order's own functions cancel only what was never confirmed. A cancellation that comes after the confirmation is
+//! published by someone else, such as a support team that takes a confirmed order back; it is heeded until a carrier
+//! has the parcel.
+//!
 //! The fulfilment centre is told at least once, always with the same notice id: it is outside, and nothing can make a
 //! message to the outside exactly once.
 

@@ -54,12 +54,55 @@ impl Reservation {
             _ => None,
         }
     }
+
+    /// Ends the promise. Nothing changes, and the answer is `false`, when nothing is held: a promise ends once, and what
+    /// was never promised cannot end.
+    #[must_use]
+    pub fn close(&mut self, closing: Closing) -> bool {
+        let is_open = self.held().is_some();
+        if is_open {
+            self.closing = Some(closing);
+        }
+        is_open
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::{Quantity, Sku};
+
+    fn closing(end: StockEnd, number: usize) -> Closing {
+        let decided_by = EventId::parse(&format!("close-{number}")).unwrap();
+        Closing { end, decided_by, decided_at: Timestamp::from_unix_ms(0) }
+    }
+
+    fn decision() -> impl Strategy<Value = StockDecision> {
+        prop_oneof![
+            Just(StockDecision::Reserved(vec![])),
+            Just(StockDecision::Rejected(vec![])),
+            Just(StockDecision::Barred)
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn a_promise_ends_once_and_only_a_promise_ends(
+            decision in decision(),
+            ends in prop::collection::vec(prop_oneof![Just(StockEnd::Released), Just(StockEnd::Shipped)], 0..8),
+        ) {
+            let mut reservation = reservation(decision.clone(), None);
+            let is_promise = matches!(decision, StockDecision::Reserved(_));
+            for (number, end) in ends.iter().enumerate() {
+                prop_assert_eq!(reservation.close(closing(*end, number)), is_promise && number == 0);
+            }
+            let expected = ends.first().filter(|_| is_promise).map(|end| closing(*end, 0));
+            prop_assert_eq!(&reservation.closing, &expected);
+            prop_assert_eq!(reservation.decision, decision);
+        }
+    }
 
     fn reservation(decision: StockDecision, end: Option<StockEnd>) -> Reservation {
         let decided_by = EventId::parse("e-1").unwrap();

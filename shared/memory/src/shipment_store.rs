@@ -87,9 +87,9 @@ impl ShipmentStore for MemoryShipmentStore {
 }
 
 fn close(shipment: &mut Shipment, end: ShipmentEnd, by: &Decided<'_>) -> Commit<Shipment> {
-    if shipment.decision != ShipmentDecision::Scheduled || shipment.closing.is_some() {
+    let closing = ShipmentClosing { end, decided_by: by.by.clone(), decided_at: by.at };
+    if !shipment.close(closing) {
         return Commit::Existing(shipment.clone());
     }
-    shipment.closing = Some(ShipmentClosing { end, decided_by: by.by.clone(), decided_at: by.at });
     Commit::Written
 }

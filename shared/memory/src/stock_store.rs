@@ -191,8 +191,9 @@ impl Stock {
         });
         let moved: Vec<_> =
             moved.collect::<Result<_, _>>().map_err(|error| PortError::permanent(operation, error))?;
-        let closing = Closing { end, decided_by: by.by.clone(), decided_at: by.at };
-        let closed = Reservation { closing: Some(closing), ..known.clone() };
+        let mut closed = known.clone();
+        let is_closed = closed.close(Closing { end, decided_by: by.by.clone(), decided_at: by.at });
+        debug_assert!(is_closed, "it holds these lines");
         self.levels.extend(moved);
         self.reservations.insert(order_id.clone(), closed);
         Ok(Commit::Written)

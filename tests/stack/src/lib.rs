@@ -108,12 +108,22 @@ impl TestStack {
         self.api.order(order_id).ok().flatten()
     }
 
-    /// Kills every process of one function. Says how many there were.
+    /// The address of a queue, by its stack and logical id.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn queue_url(&self, name: &str) -> Result<String> {
+        let request = self.local.stack().sdk().sqs().list_queues().queue_name_prefix(format!("{name}-"));
+        let queues = self.wait(request.send())?;
+        queues.queue_urls().first().cloned().with_context(|| format!("no queue {name}"))
+    }
+
+    /// Kills every process of one function, named by its stack and logical id. Says how many there were.
     ///
     /// # Errors
     /// When the process table cannot be read.
     pub fn kill_function(&self, name: &str) -> Result<usize> {
-        let marker = format!("AWS_LAMBDA_FUNCTION_NAME=orderbus-local-{name}");
+        let marker = format!("AWS_LAMBDA_FUNCTION_NAME={name}-");
         let folder = self.state.path().to_string_lossy().into_owned();
         let mut killed = 0;
         for entry in fs::read_dir("/proc").context("no process table")? {

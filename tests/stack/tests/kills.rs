@@ -18,16 +18,16 @@ use stack_tests::{TestStack, event_types, eventually, order_of};
 const ORDERS: usize = 200;
 /// One kill of each function, and of the busiest another one.
 const KILLS: [&str; 10] = [
-    "InventoryUpdater",
-    "OrderPlaced",
-    "OrderApi",
-    "ShippingNotifier",
-    "PaymentCallback",
-    "InventoryUpdater",
-    "OrderTracker",
-    "EventArchiver",
-    "OrderPlaced",
-    "ShippingNotifier",
+    "orderbus-local-InventoryUpdaterFunction",
+    "orderbus-local-OrderPlacedFunction",
+    "orderbus-local-OrderApiFunction",
+    "orderbus-local-ShippingNotifierFunction",
+    "orderbus-local-PaymentCallbackFunction",
+    "orderbus-local-InventoryUpdaterFunction",
+    "orderbus-local-OrderTrackerFunction",
+    "orderbus-local-EventArchiverFunction",
+    "payment-provider-local-Function",
+    "orderbus-local-OrderPlacedFunction",
 ];
 const STOCK: u64 = 1_000;
 

@@ -25,7 +25,7 @@ fn poison_in_a_batch_of_ten_fails_alone_and_lands_in_quarantine() {
         batch["Records"].as_array().unwrap().iter().map(|record| record["body"].as_str().unwrap()).collect();
     assert_eq!(bodies.len(), 10);
 
-    let queue = queue_url(&stack, &sqs, "OrderPlacedQueue");
+    let queue = stack.queue_url("orderbus-local-OrderPlacedQueue").unwrap();
     stack.wait(send_together(&sqs, &queue, &bodies));
 
     // The six good ones are registered …
@@ -50,17 +50,11 @@ fn poison_in_a_batch_of_ten_fails_alone_and_lands_in_quarantine() {
     assert_eq!(reasons, expected.map(|reason| (reason.to_owned(), 1)).into());
     // Nothing is left to be delivered again, and nothing was given up on.
     for name in ["OrderPlacedQueue", "OrderPlacedDeadLetterQueue"] {
-        let url = queue_url(&stack, &sqs, name);
+        let url = stack.queue_url(&format!("orderbus-local-{name}")).unwrap();
         let empty =
             eventually(Duration::from_secs(60), || (stack.wait(count(&sqs, &url)) == 0).then_some(()));
         assert!(empty.is_some(), "{name} is not empty");
     }
-}
-
-fn queue_url(stack: &TestStack, sqs: &Client, logical_id: &str) -> String {
-    let prefix = format!("orderbus-local-{logical_id}-");
-    let queues = stack.wait(sqs.list_queues().queue_name_prefix(prefix).send()).unwrap();
-    queues.queue_urls().first().unwrap().clone()
 }
 
 async fn send_together(sqs: &Client, queue: &str, bodies: &[&str]) {
