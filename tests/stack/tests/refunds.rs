@@ -44,7 +44,7 @@ fn money_for_an_order_that_was_called_off_or_of_the_wrong_amount_goes_back() {
     assert_eq!((level.available, level.reserved), (10, 0));
     let quarantine = stack.local().stack().output("QuarantineQueueUrl").unwrap().to_owned();
     let request =
-        stack.local().stack().sdk().sqs().receive_message().queue_url(quarantine).wait_time_seconds(3);
+        stack.local().stack().sdk().sqs().receive_message().queue_url(quarantine).wait_time_seconds(1);
     let quarantined = stack.wait(request.send()).unwrap().messages.unwrap_or_default();
     assert!(quarantined.is_empty(), "{quarantined:?}");
 }
