@@ -104,6 +104,21 @@ async fn a_capture_that_the_checkout_itself_refused_is_left_to_the_checkout() {
 }
 
 #[tokio::test]
+async fn money_for_another_payment_than_the_confirmed_one_is_refunded() {
+    let function = sound();
+    function.published_by(&captured("e-1", "o-1")).await;
+    settle(function.handler(), "o-1", Outcome::Confirmed, "e-1").await;
+    assert_eq!(function.published_by(&captured("e-2", "o-1")).await, [], "the same payment, told again");
+    let mut other = captured("e-3", "o-1");
+    if let contracts::Data::PaymentCaptured(data) = &mut other.data {
+        data.payment_id = "pay-other".to_owned();
+    }
+    let refund = function.published_by(&other).await;
+    assert_eq!(types_of(&refund), ["payments.refund-requested.v1"]);
+    assert_eq!(detail_of(&refund[0])["id"], "refund:pay-other");
+}
+
+#[tokio::test]
 async fn a_capture_that_comes_too_late_is_refunded_under_one_id() {
     for (outcome, code) in [(Outcome::Cancelled, "order_cancelled"), (Outcome::Rejected, "order_rejected")] {
         let function = sound();
