@@ -53,7 +53,7 @@ fn answer(event: &Event, request: &PaymentRequested, at: Timestamp) -> Option<Ev
         .into(),
         Verdict::Silence => return None,
     };
-    Some(Event::caused_by(&event.cause(), NAME, 0, &event.order_id, at, data))
+    Some(Event::caused_by(&event.cause(), NAME, 0, &event.subject, at, data))
 }
 
 fn verdict(amount_minor: i64) -> Verdict {

@@ -24,9 +24,11 @@ pub(crate) async fn release_stock(
     event: &Event,
 ) -> Result<Closed, PortError> {
     let by = Decided { by: &event.id, at: clock.now() };
-    match stock.bar(&event.order_id, &by).await? {
+    match stock.bar(event.order_id()?, &by).await? {
         Commit::Written => Ok(Closed::NothingHeld),
-        Commit::Existing(existing) => close(stock, &event.order_id, existing, StockEnd::Released, &by).await,
+        Commit::Existing(existing) => {
+            close(stock, event.order_id()?, existing, StockEnd::Released, &by).await
+        }
     }
 }
 
@@ -37,9 +39,9 @@ pub(crate) async fn ship_stock(
     event: &Event,
 ) -> Result<Closed, PortError> {
     let by = Decided { by: &event.id, at: clock.now() };
-    match stock.find(&event.order_id).await? {
+    match stock.find(event.order_id()?).await? {
         None => Ok(Closed::Unknown),
-        Some(existing) => close(stock, &event.order_id, existing, StockEnd::Shipped, &by).await,
+        Some(existing) => close(stock, event.order_id()?, existing, StockEnd::Shipped, &by).await,
     }
 }
 

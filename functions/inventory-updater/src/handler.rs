@@ -42,7 +42,7 @@ impl<S: StockStore, C: Clock> Handler for InventoryUpdater<S, C> {
 }
 
 fn reservation_disposition(event: &Event, reserved: Reserved) -> Disposition {
-    let order_id = event.order_id.as_str().to_owned();
+    let order_id = event.subject.as_str().to_owned();
     let (at, data): (_, Data) = match reserved {
         Reserved::ByThisEvent { decision: StockDecision::Reserved(lines), at } => {
             (at, StockReserved { order_id, lines: lines.iter().map(StockLine::from).collect() }.into())
@@ -56,15 +56,15 @@ fn reservation_disposition(event: &Event, reserved: Reserved) -> Disposition {
         }
         Reserved::Invalid => return Disposition::Done(vec![]),
     };
-    Disposition::Done(vec![Event::caused_by(&event.cause(), NAME, 0, &event.order_id, at, data)])
+    Disposition::Done(vec![Event::caused_by(&event.cause(), NAME, 0, &event.subject, at, data)])
 }
 
 fn release_disposition(event: &Event, closed: Closed) -> Disposition {
     match closed {
         Closed::ByThisEvent { lines, at } => {
-            let order_id = event.order_id.as_str().to_owned();
+            let order_id = event.subject.as_str().to_owned();
             let data = StockReleased { order_id, lines: lines.iter().map(StockLine::from).collect() };
-            Disposition::Done(vec![Event::caused_by(&event.cause(), NAME, 0, &event.order_id, at, data)])
+            Disposition::Done(vec![Event::caused_by(&event.cause(), NAME, 0, &event.subject, at, data)])
         }
         // What has left cannot be given back; the parcel's return is another story.
         Closed::NothingHeld | Closed::Otherwise => Disposition::Done(vec![]),

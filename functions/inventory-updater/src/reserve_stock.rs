@@ -20,16 +20,16 @@ pub(crate) async fn reserve_stock(
     event: &Event,
     placed: &OrderPlaced,
 ) -> Result<Reserved, PortError> {
-    let Ok((order, _)) = placed.parse(event.order_id.clone()) else { return Ok(Reserved::Invalid) };
+    let Ok((order, _)) = placed.parse(event.order_id()?.clone()) else { return Ok(Reserved::Invalid) };
     let lines = order.stock_lines();
     let at = clock.now();
     let by = Decided { by: &event.id, at };
-    let existing = match stock.reserve(&event.order_id, &lines, &by).await? {
+    let existing = match stock.reserve(event.order_id()?, &lines, &by).await? {
         Reserve::Reserved => {
             return Ok(Reserved::ByThisEvent { decision: StockDecision::Reserved(lines), at });
         }
         // Written, so that a redelivery after a restock does not turn it round.
-        Reserve::Short(shortages) => match stock.reject(&event.order_id, &shortages, &by).await? {
+        Reserve::Short(shortages) => match stock.reject(event.order_id()?, &shortages, &by).await? {
             Commit::Written => {
                 return Ok(Reserved::ByThisEvent { decision: StockDecision::Rejected(shortages), at });
             }

@@ -32,7 +32,7 @@ pub(crate) async fn ask_for_cancellation(
     }
     let event = Event {
         id: derived_event_id(request_id, NAME, 0),
-        order_id: order_id.clone(),
+        subject: order_id.clone().into(),
         time: clock.now(),
         correlation_id: order_id.as_str().to_owned(),
         causation_id: None,

@@ -43,7 +43,7 @@ pub(crate) async fn place_order(
         bus,
         &Event {
             id: derived_event_id(&id, NAME, 0),
-            order_id: order_id.clone(),
+            subject: order_id.clone().into(),
             // As taken in first: a repeated request publishes the same event to the letter.
             time: taken_in.placed_at,
             correlation_id: order_id.as_str().to_owned(),

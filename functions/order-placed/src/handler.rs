@@ -47,11 +47,11 @@ impl<S: OrderStore, C: Clock> Handler for OrderPlacedHandler<S, C> {
 fn registration_disposition(event: &Event, registered: Registered) -> Disposition {
     match registered {
         Registered::Accepted { data, at } => {
-            Disposition::Done(vec![Event::caused_by(&event.cause(), NAME, 0, &event.order_id, at, data)])
+            Disposition::Done(vec![Event::caused_by(&event.cause(), NAME, 0, &event.subject, at, data)])
         }
         Registered::Rejected { reasons, at } => {
-            let data = OrderRejected { order_id: event.order_id.as_str().to_owned(), reasons };
-            Disposition::Done(vec![Event::caused_by(&event.cause(), NAME, 0, &event.order_id, at, data)])
+            let data = OrderRejected { order_id: event.subject.as_str().to_owned(), reasons };
+            Disposition::Done(vec![Event::caused_by(&event.cause(), NAME, 0, &event.subject, at, data)])
         }
         Registered::SettledBefore => Disposition::Done(vec![]),
         Registered::ByAnotherEvent => Disposition::Duplicate(vec![]),
@@ -61,7 +61,7 @@ fn registration_disposition(event: &Event, registered: Registered) -> Dispositio
 fn settlement_disposition(event: &Event, settled: Settled) -> Disposition {
     match settled {
         Settled::ByThisEvent { data, at } => {
-            Disposition::Done(vec![Event::caused_by(&event.cause(), NAME, 0, &event.order_id, at, *data)])
+            Disposition::Done(vec![Event::caused_by(&event.cause(), NAME, 0, &event.subject, at, *data)])
         }
         Settled::ByAnotherEvent => Disposition::Done(vec![]),
     }

@@ -1,5 +1,5 @@
 use contracts::{Event, OrderAccepted, OrderPlaced, Reason};
-use domain::Timestamp;
+use domain::{OrderId, Timestamp};
 use ports::{Clock, OrderDecision, OrderStore, PortError, Registration};
 
 /// What registering an order came to.
@@ -22,9 +22,10 @@ pub(crate) async fn register_order(
     event: &Event,
     placed: &OrderPlaced,
 ) -> Result<Registered, PortError> {
+    let order_id = event.order_id()?.clone();
     let registration = Registration {
-        order_id: event.order_id.clone(),
-        decision: decide(event, placed),
+        decision: decide(order_id.clone(), placed),
+        order_id,
         decided_by: event.id.clone(),
         decided_at: clock.now(),
     };
@@ -43,8 +44,8 @@ pub(crate) async fn register_order(
     }
 }
 
-fn decide(event: &Event, placed: &OrderPlaced) -> OrderDecision {
-    match placed.parse(event.order_id.clone()) {
+fn decide(order_id: OrderId, placed: &OrderPlaced) -> OrderDecision {
+    match placed.parse(order_id) {
         Ok(_) => OrderDecision::Accepted {
             order: Box::new(accepted(placed)),
             personal: Box::new(placed.personal.clone()),

@@ -51,7 +51,7 @@ async fn settle(
     data: Data,
 ) -> Result<Settled, PortError> {
     let settlement = Settlement { outcome, decided_by: event.id.clone(), decided_at: clock.now() };
-    let winner = orders.settle(&event.order_id, &settlement, reasons).await?;
+    let winner = orders.settle(event.order_id()?, &settlement, reasons).await?;
     Ok(if winner.decided_by == event.id {
         Settled::ByThisEvent { data: Box::new(data), at: winner.decided_at }
     } else {

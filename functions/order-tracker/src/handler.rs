@@ -1,6 +1,6 @@
 use contracts::{BusEvent, fact_of};
 use ports::OrderViewStore;
-use runtime::{Disposition, Handler};
+use runtime::{Disposition, Handler, Rejection};
 
 /// This function's name.
 pub const NAME: &str = "order-tracker";
@@ -15,7 +15,8 @@ pub struct OrderTracker<V> {
 impl<V: OrderViewStore> Handler for OrderTracker<V> {
     async fn handle(&self, bus_event: &BusEvent) -> Disposition {
         let event = &bus_event.event;
-        match self.views.add(&event.order_id, &fact_of(event)).await {
+        let Ok(order_id) = event.order_id() else { return Rejection::not_subscribed(event).into() };
+        match self.views.add(order_id, &fact_of(event)).await {
             Ok(()) => Disposition::Done(vec![]),
             Err(error) => error.into(),
         }

@@ -34,14 +34,14 @@ pub(crate) async fn report_capture(
     if tasks.succeed(&captured.task_token, &output.to_string()).await? == TaskReply::Taken {
         return Ok(Answered::Taken);
     }
-    let settlement = orders.find(&event.order_id).await?.and_then(|record| record.settlement);
+    let settlement = orders.find(event.order_id()?).await?.and_then(|record| record.settlement);
     Ok(match settlement {
         None => Answered::Undecided,
         Some(settlement) if settlement.decided_by == event.id => Answered::TakenBefore,
         // The order's own payment, told again. Money for any other payment bought nothing.
         Some(settlement)
             if settlement.outcome == Outcome::Confirmed
-                && captured.payment_id == PaymentId::of(&event.order_id).as_str() =>
+                && captured.payment_id == PaymentId::of(event.order_id()?).as_str() =>
         {
             Answered::TakenBefore
         }

@@ -57,7 +57,7 @@ fn refund(event: &Event, captured: &PaymentCaptured, outcome: Outcome) -> Result
     let cause = event.cause();
     Ok(Event {
         id: EventId::parse(&format!("refund:{}", captured.payment_id)).map_err(Rejection::impossible_data)?,
-        order_id: event.order_id.clone(),
+        subject: event.subject.clone(),
         // The instant of the capture: the same at every delivery.
         time: event.time,
         correlation_id: cause.correlation_id,

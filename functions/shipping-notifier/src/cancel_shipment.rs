@@ -1,5 +1,5 @@
 use contracts::Event;
-use domain::{Shipment, ShipmentDecision, ShipmentEnd, ShipmentId, Timestamp};
+use domain::{OrderId, Shipment, ShipmentDecision, ShipmentEnd, ShipmentId, Timestamp};
 use ports::{Clock, Commit, Decided, FulfilmentCentre, Notice, PortError, ShipmentStore};
 use serde_json::json;
 
@@ -23,50 +23,51 @@ pub(crate) async fn cancel_shipment(
     clock: &impl Clock,
     event: &Event,
 ) -> Result<Cancelled, PortError> {
+    let order_id = event.order_id()?;
     let by = Decided { by: &event.id, at: clock.now() };
-    let existing = match shipments.bar(&event.order_id, &by).await? {
+    let existing = match shipments.bar(order_id, &by).await? {
         Commit::Written => return Ok(Cancelled::NeverScheduled),
         Commit::Existing(shipment) => shipment,
     };
     let cancelled = match existing {
         Shipment { decision: ShipmentDecision::Barred, .. } => Cancelled::NeverScheduled,
-        Shipment { closing: Some(_), .. } => closed_before(event, existing),
+        Shipment { closing: Some(_), .. } => closed_before(event, order_id, existing),
         Shipment { closing: None, .. } => {
-            match shipments.close(&event.order_id, ShipmentEnd::Cancelled, &by).await? {
+            match shipments.close(order_id, ShipmentEnd::Cancelled, &by).await? {
                 Commit::Written => {
-                    Cancelled::ByThisEvent { shipment_id: ShipmentId::of(&event.order_id), at: by.at }
+                    Cancelled::ByThisEvent { shipment_id: ShipmentId::of(order_id), at: by.at }
                 }
-                Commit::Existing(shipment) => closed_before(event, shipment),
+                Commit::Existing(shipment) => closed_before(event, order_id, shipment),
             }
         }
     };
     if let Cancelled::ByThisEvent { shipment_id, .. } = &cancelled {
-        fulfilment_centre.tell(&notice(event, shipment_id)).await?;
+        fulfilment_centre.tell(&notice(order_id, shipment_id)).await?;
     }
     Ok(cancelled)
 }
 
-fn closed_before(event: &Event, shipment: Shipment) -> Cancelled {
+fn closed_before(event: &Event, order_id: &OrderId, shipment: Shipment) -> Cancelled {
     match shipment.closing {
         None => Cancelled::NeverScheduled,
         Some(closing) if closing.end == ShipmentEnd::Left => Cancelled::Left,
         Some(closing) if closing.decided_by == event.id => {
-            Cancelled::ByThisEvent { shipment_id: ShipmentId::of(&event.order_id), at: closing.decided_at }
+            Cancelled::ByThisEvent { shipment_id: ShipmentId::of(order_id), at: closing.decided_at }
         }
         Some(_) => Cancelled::ByAnotherEvent,
     }
 }
 
-fn notice(event: &Event, shipment_id: &ShipmentId) -> Notice {
+fn notice(order_id: &OrderId, shipment_id: &ShipmentId) -> Notice {
     let body = json!({
         "kind": "cancel",
         "shipmentId": shipment_id.as_str(),
-        "orderId": event.order_id.as_str(),
+        "orderId": order_id.as_str(),
     });
     Notice {
         kind: "cancel",
         notice_id: format!("{shipment_id}:cancel"),
-        order_id: event.order_id.clone(),
+        order_id: order_id.clone(),
         body: body.to_string(),
     }
 }

@@ -25,7 +25,11 @@ impl<S: ShipmentStore, F: FulfilmentCentre, C: Clock> Handler for ShippingNotifi
         let event = &bus_event.event;
         match &event.data {
             Data::OrderConfirmed(confirmed) => {
-                let order = match confirmed.parse(event.order_id.clone()) {
+                let order_id = match event.order_id() {
+                    Ok(order_id) => order_id.clone(),
+                    Err(error) => return Rejection::impossible_data(error).into(),
+                };
+                let order = match confirmed.parse(order_id) {
                     Ok((order, _)) => order,
                     Err(reasons) => return Rejection::impossible_order(&reasons).into(),
                 };
@@ -56,11 +60,11 @@ fn scheduling_disposition(event: &Event, scheduled: Scheduled) -> Disposition {
     match scheduled {
         Scheduled::ByThisEvent { shipment_id, lines, at } => {
             let data = ShipmentScheduled {
-                order_id: event.order_id.as_str().to_owned(),
+                order_id: event.subject.as_str().to_owned(),
                 shipment_id: shipment_id.as_str().to_owned(),
                 lines,
             };
-            Disposition::Done(vec![Event::caused_by(&event.cause(), NAME, 0, &event.order_id, at, data)])
+            Disposition::Done(vec![Event::caused_by(&event.cause(), NAME, 0, &event.subject, at, data)])
         }
         Scheduled::ByAnotherEvent => Disposition::Duplicate(vec![]),
         Scheduled::Refused => Disposition::Done(vec![]),
@@ -71,10 +75,10 @@ fn cancellation_disposition(event: &Event, cancelled: Cancelled) -> Disposition 
     match cancelled {
         Cancelled::ByThisEvent { shipment_id, at } => {
             let data = ShipmentCancelled {
-                order_id: event.order_id.as_str().to_owned(),
+                order_id: event.subject.as_str().to_owned(),
                 shipment_id: shipment_id.as_str().to_owned(),
             };
-            Disposition::Done(vec![Event::caused_by(&event.cause(), NAME, 0, &event.order_id, at, data)])
+            Disposition::Done(vec![Event::caused_by(&event.cause(), NAME, 0, &event.subject, at, data)])
         }
         Cancelled::ByAnotherEvent => Disposition::Duplicate(vec![]),
         Cancelled::Left | Cancelled::NeverScheduled => Disposition::Done(vec![]),

@@ -20,10 +20,10 @@ pub(crate) async fn record_departure(
     event: &Event,
 ) -> Result<Departed, PortError> {
     let by = Decided { by: &event.id, at: clock.now() };
-    let existing = match shipments.find(&event.order_id).await? {
+    let existing = match shipments.find(event.order_id()?).await? {
         None => return Ok(Departed::Unknown),
         Some(shipment) if shipment.decision == ShipmentDecision::Scheduled && shipment.closing.is_none() => {
-            match shipments.close(&event.order_id, ShipmentEnd::Left, &by).await? {
+            match shipments.close(event.order_id()?, ShipmentEnd::Left, &by).await? {
                 Commit::Written => return Ok(Departed::Recorded),
                 Commit::Existing(shipment) => shipment,
             }

@@ -1,5 +1,5 @@
 use contracts::{Event, OrderConfirmed, StockLine};
-use domain::{Order, ShipmentDecision, ShipmentEnd, ShipmentId, Timestamp};
+use domain::{Order, OrderId, ShipmentDecision, ShipmentEnd, ShipmentId, Timestamp};
 use ports::{Clock, Commit, Decided, FulfilmentCentre, Notice, PortError, ShipmentStore, ShippedOrder};
 use serde_json::json;
 
@@ -24,11 +24,9 @@ pub(crate) async fn schedule_shipment(
     order: &Order,
 ) -> Result<Scheduled, PortError> {
     let lines = order.stock_lines().iter().map(StockLine::from).collect();
-    let shipped_order = ShippedOrder {
-        order_id: event.order_id.clone(),
-        shipment_id: ShipmentId::of(&event.order_id),
-        lines,
-    };
+    let order_id = event.order_id()?;
+    let shipped_order =
+        ShippedOrder { order_id: order_id.clone(), shipment_id: ShipmentId::of(order_id), lines };
     let by = Decided { by: &event.id, at: clock.now() };
     let (at, is_called_off) = match shipments.schedule(&shipped_order, &by).await? {
         Commit::Written => (by.at, false),
@@ -46,13 +44,13 @@ pub(crate) async fn schedule_shipment(
     let ShippedOrder { shipment_id, lines, .. } = shipped_order;
     // Between two deliveries of this event the shipment may have been called off; to ask for it now would undo that.
     if !is_called_off {
-        fulfilment_centre.tell(&notice(event, confirmed, &shipment_id, &lines)).await?;
+        fulfilment_centre.tell(&notice(order_id, confirmed, &shipment_id, &lines)).await?;
     }
     Ok(Scheduled::ByThisEvent { shipment_id, lines, at })
 }
 
 fn notice(
-    event: &Event,
+    order_id: &OrderId,
     confirmed: &OrderConfirmed,
     shipment_id: &ShipmentId,
     lines: &[StockLine],
@@ -60,14 +58,14 @@ fn notice(
     let body = json!({
         "kind": "ship",
         "shipmentId": shipment_id.as_str(),
-        "orderId": event.order_id.as_str(),
+        "orderId": order_id.as_str(),
         "lines": lines,
         "personal": confirmed.personal,
     });
     Notice {
         kind: "ship",
         notice_id: format!("{shipment_id}:ship"),
-        order_id: event.order_id.clone(),
+        order_id: order_id.clone(),
         body: body.to_string(),
     }
 }

@@ -1,5 +1,6 @@
 //! Every event type of the bus and its `data`.
 
+use domain::{InvalidId, OrderId, Subject};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -7,7 +8,7 @@ use crate::parts::{Line, Money, Personal, Reason, Shortage, Signature, StockLine
 
 /// Defines [`EventType`] and [`Data`] from one table, so that neither can miss an event of the other.
 macro_rules! event_types {
-    ($($(#[$doc:meta])* $name:ident = $type:literal),+ $(,)?) => {
+    ($($(#[$doc:meta])* $name:ident = $type:literal about $field:ident: $id:ident),+ $(,)?) => {
         /// The type of an event, with its version: the bus's `detail-type`.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum EventType {
@@ -52,11 +53,13 @@ macro_rules! event_types {
                 }
             }
 
-            /// The order it is about: the event's `subject`.
-            #[must_use]
-            pub fn order_id(&self) -> &str {
+            /// What it is about: the event's `subject`.
+            ///
+            /// # Errors
+            /// [`InvalidId`] when the identifier in it is not one.
+            pub fn subject(&self) -> Result<Subject, InvalidId> {
                 match self {
-                    $(Self::$name(data) => &data.order_id,)+
+                    $(Self::$name(data) => $id::parse(&data.$field).map(Subject::from),)+
                 }
             }
 
@@ -77,41 +80,41 @@ macro_rules! event_types {
 
 event_types! {
     /// A customer placed an order.
-    OrderPlaced = "orders.order-placed.v1",
+    OrderPlaced = "orders.order-placed.v1" about order_id: OrderId,
     /// The order keeps every rule and is registered.
-    OrderAccepted = "orders.order-accepted.v1",
+    OrderAccepted = "orders.order-accepted.v1" about order_id: OrderId,
     /// The order is refused for good.
-    OrderRejected = "orders.order-rejected.v1",
+    OrderRejected = "orders.order-rejected.v1" about order_id: OrderId,
     /// Someone asked to call the order off.
-    CancellationRequested = "orders.cancellation-requested.v1",
+    CancellationRequested = "orders.cancellation-requested.v1" about order_id: OrderId,
     /// The order is paid and goes ahead.
-    OrderConfirmed = "orders.order-confirmed.v1",
+    OrderConfirmed = "orders.order-confirmed.v1" about order_id: OrderId,
     /// The order is called off for good.
-    OrderCancelled = "orders.order-cancelled.v1",
+    OrderCancelled = "orders.order-cancelled.v1" about order_id: OrderId,
     /// Every line of the order is promised.
-    StockReserved = "inventory.stock-reserved.v1",
+    StockReserved = "inventory.stock-reserved.v1" about order_id: OrderId,
     /// At least one line of the order is short; nothing is promised.
-    StockRejected = "inventory.stock-rejected.v1",
+    StockRejected = "inventory.stock-rejected.v1" about order_id: OrderId,
     /// What was promised is free again.
-    StockReleased = "inventory.stock-released.v1",
+    StockReleased = "inventory.stock-released.v1" about order_id: OrderId,
     /// A payment provider is asked to collect.
-    PaymentRequested = "payments.payment-requested.v1",
+    PaymentRequested = "payments.payment-requested.v1" about order_id: OrderId,
     /// A payment provider has collected.
-    PaymentCaptured = "payments.payment-captured.v1",
+    PaymentCaptured = "payments.payment-captured.v1" about order_id: OrderId,
     /// A payment provider could not collect.
-    PaymentFailed = "payments.payment-failed.v1",
+    PaymentFailed = "payments.payment-failed.v1" about order_id: OrderId,
     /// A payment provider is asked to give back what it collected.
-    RefundRequested = "payments.refund-requested.v1",
+    RefundRequested = "payments.refund-requested.v1" about order_id: OrderId,
     /// The fulfilment centre is told to send the order.
-    ShipmentScheduled = "shipping.shipment-scheduled.v1",
+    ShipmentScheduled = "shipping.shipment-scheduled.v1" about order_id: OrderId,
     /// The fulfilment centre is told not to send the order.
-    ShipmentCancelled = "shipping.shipment-cancelled.v1",
+    ShipmentCancelled = "shipping.shipment-cancelled.v1" about order_id: OrderId,
     /// A carrier has a parcel of the order.
-    ParcelPickedUp = "shipping.parcel-picked-up.v1",
+    ParcelPickedUp = "shipping.parcel-picked-up.v1" about order_id: OrderId,
     /// A parcel of the order moved.
-    DeliveryStatusChanged = "shipping.delivery-status-changed.v1",
+    DeliveryStatusChanged = "shipping.delivery-status-changed.v1" about order_id: OrderId,
     /// A parcel of the order was handed over.
-    SignatureCollected = "shipping.signature-collected.v1",
+    SignatureCollected = "shipping.signature-collected.v1" about order_id: OrderId,
 }
 
 impl EventType {

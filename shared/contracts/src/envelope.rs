@@ -1,6 +1,6 @@
 use std::borrow::Cow;
 
-use domain::{EventId, OrderId};
+use domain::EventId;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -125,13 +125,14 @@ pub fn decode(body: &str) -> Result<BusEvent, DecodeError> {
     }
     let data = Data::read(event_type, cloud_event.data)
         .map_err(|error| DecodeError::SchemaMismatch { event_type, detail: describe(&error) })?;
-    if data.order_id() != cloud_event.subject {
-        return Err(invalid("subject", "must equal data.orderId"));
+    let subject = data.subject().map_err(|error| invalid("subject", error))?;
+    if subject.as_str() != cloud_event.subject {
+        return Err(invalid("subject", "must equal the identifier in data"));
     }
     let id = EventId::parse(&cloud_event.id).map_err(|error| invalid("id", error))?;
     let causation_id = cloud_event.causationid.as_deref().map(EventId::parse).transpose();
     let event = Event {
-        order_id: OrderId::parse(data.order_id()).map_err(|error| invalid("subject", error))?,
+        subject,
         time: parse_timestamp(&cloud_event.time).ok_or_else(|| invalid("time", "must be RFC 3339"))?,
         correlation_id: cloud_event.correlationid.unwrap_or_else(|| id.as_str().to_owned()),
         causation_id: causation_id.map_err(|error| invalid("causationid", error))?,

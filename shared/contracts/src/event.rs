@@ -1,4 +1,4 @@
-use domain::{EventId, OrderId, Timestamp};
+use domain::{EventId, OrderId, Subject, Timestamp};
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -8,13 +8,13 @@ use crate::timestamp::format_timestamp;
 /// The namespace of every id that Orderbus derives (UUID version 5, RFC 9562).
 pub(crate) const NAMESPACE: Uuid = Uuid::from_u128(0x6f1d_5c8e_0b7a_5e0c_9a53_7d2f_4c1e_8b60);
 
-/// One event: what happened, to which order, and because of what.
+/// One event: what happened, to what, and because of what.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
     /// The same however often the event is published or delivered.
     pub id: EventId,
-    /// The order it is about.
-    pub order_id: OrderId,
+    /// What it is about.
+    pub subject: Subject,
     /// When it happened.
     pub time: Timestamp,
     /// Shared by all events of one flow.
@@ -26,6 +26,11 @@ pub struct Event {
     /// What happened.
     pub data: Data,
 }
+
+/// An event came to someone who deals with orders alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the event is not about an order")]
+pub struct NotAboutAnOrder;
 
 /// What an event passes on to the events that it causes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,18 +78,29 @@ impl Event {
         cause: &Cause,
         consumer: &str,
         index: u32,
-        order_id: &OrderId,
+        subject: &Subject,
         at: Timestamp,
         data: impl Into<Data>,
     ) -> Self {
         Self {
             id: derived_event_id(&cause.event_id, consumer, index),
-            order_id: order_id.clone(),
+            subject: subject.clone(),
             time: at,
             correlation_id: cause.correlation_id.clone(),
             causation_id: Some(cause.event_id.clone()),
             traceparent: cause.traceparent.clone(),
             data: data.into(),
+        }
+    }
+
+    /// The order it is about.
+    ///
+    /// # Errors
+    /// [`NotAboutAnOrder`] when it is about something else.
+    pub fn order_id(&self) -> Result<&OrderId, NotAboutAnOrder> {
+        match &self.subject {
+            Subject::Order(order_id) => Ok(order_id),
+            Subject::Quarantined(_) => Err(NotAboutAnOrder),
         }
     }
 
@@ -109,7 +125,7 @@ impl Event {
             id: self.id.as_str(),
             source: event_type.source(),
             event_type: event_type.as_str(),
-            subject: self.order_id.as_str(),
+            subject: self.subject.as_str(),
             time: &format_timestamp(self.time),
             datacontenttype: "application/json",
             dataschema: &format!("urn:orderbus:schema:{}", event_type.as_str()),

@@ -19,7 +19,7 @@ pub use data::{
     StockRejected, StockReleased, StockReserved,
 };
 pub use envelope::{BusEvent, DecodeError, decode, describe};
-pub use event::{Cause, Event, Outbound, derived_event_id};
+pub use event::{Cause, Event, NotAboutAnOrder, Outbound, derived_event_id};
 pub use fact::{RecordedFact, fact_of, kind_of_type};
 pub use order_request::{OrderRequest, order_id_of_key};
 pub use parts::{Line, Money, Personal, Reason, Shortage, Signature, StockLine};

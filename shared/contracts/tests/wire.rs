@@ -29,7 +29,7 @@ fn placed() -> Event {
     let price = Money { amount_minor: 1250, currency: "EUR".into() };
     Event {
         id: EventId::parse("e-1").unwrap(),
-        order_id: OrderId::parse("o-1").unwrap(),
+        subject: OrderId::parse("o-1").unwrap().into(),
         time: Timestamp::from_unix_ms(1_769_860_800_123),
         correlation_id: "o-1".into(),
         causation_id: None,
@@ -164,7 +164,7 @@ fn an_effect_carries_its_cause() {
         &cause.cause(),
         "inventory-updater",
         0,
-        &cause.order_id,
+        &cause.subject,
         cause.time,
         StockReserved { order_id: "o-1".into(), lines: vec![] },
     );

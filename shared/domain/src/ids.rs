@@ -79,9 +79,45 @@ identifier!(
     PaymentId, "paymentId", 80, "letters, digits, '-', '_' and '.'", name_byte
 );
 identifier!(
+    /// Names one message that was set aside.
+    QuarantineId, "quarantineId", 64, "letters, digits, '-', '_' and '.'", name_byte
+);
+identifier!(
     /// The `id` of an event: the same however often the event is delivered.
     EventId, "id", 256, "visible ASCII", |byte| byte.is_ascii_graphic()
 );
+
+/// What an event is about.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Subject {
+    /// An order.
+    Order(OrderId),
+    /// A message that was set aside.
+    Quarantined(QuarantineId),
+}
+
+impl Subject {
+    /// The identifier, whatever it names.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Order(order_id) => order_id.as_str(),
+            Self::Quarantined(quarantine_id) => quarantine_id.as_str(),
+        }
+    }
+}
+
+impl From<OrderId> for Subject {
+    fn from(order_id: OrderId) -> Self {
+        Self::Order(order_id)
+    }
+}
+
+impl From<QuarantineId> for Subject {
+    fn from(quarantine_id: QuarantineId) -> Self {
+        Self::Quarantined(quarantine_id)
+    }
+}
 
 impl ShipmentId {
     /// The one shipment of an order. Stable, so that a repeated notice can be recognised.

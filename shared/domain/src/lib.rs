@@ -16,7 +16,9 @@ mod timestamp;
 mod view;
 mod violation;
 
-pub use ids::{CustomerId, EventId, InvalidId, OrderId, ParcelId, PaymentId, ShipmentId, Sku};
+pub use ids::{
+    CustomerId, EventId, InvalidId, OrderId, ParcelId, PaymentId, QuarantineId, ShipmentId, Sku, Subject,
+};
 pub use money::{Currency, Money, MoneyError};
 pub use order::{Line, LineDraft, MoneyDraft, Order, OrderDraft, Quantity, StockLine};
 pub use outcome::{Outcome, Settlement};

@@ -33,3 +33,9 @@ impl PortError {
         Self { operation, retry: Retry::Permanent, source: source.into() }
     }
 }
+
+impl From<contracts::NotAboutAnOrder> for PortError {
+    fn from(error: contracts::NotAboutAnOrder) -> Self {
+        Self::permanent("read the order's id", error)
+    }
+}

@@ -25,7 +25,7 @@ impl Handler for Scripted {
         self.handled.fetch_add(1, Ordering::SeqCst);
         let event = &bus_event.event;
         let said = |count: u32| (0..count).map(|index| effect(event, index)).collect();
-        match event.order_id.as_str().split('.').next().unwrap_or_default() {
+        match event.subject.as_str().split('.').next().unwrap_or_default() {
             "twice" => Disposition::Done(said(2)),
             "silent" => Disposition::Done(vec![]),
             "again" => Disposition::Duplicate(said(1)),
@@ -42,7 +42,7 @@ impl Handler for Scripted {
 
 fn effect(event: &Event, index: u32) -> Event {
     let cause = Cause { event_id: event.id.clone(), correlation_id: "flow".into(), traceparent: None };
-    Event::caused_by(&cause, "test", index, &event.order_id, event.time, event.data.clone())
+    Event::caused_by(&cause, "test", index, &event.subject, event.time, event.data.clone())
 }
 
 type TestConsumer<B> = Consumer<Scripted, B, MemoryQuarantine, MemoryMessageQueue>;
@@ -65,7 +65,7 @@ fn consumer_with<B>(bus: B) -> TestConsumer<B> {
 fn body(order: &str) -> Value {
     let event = Event {
         id: EventId::parse(&format!("e-{order}")).unwrap(),
-        order_id: OrderId::parse(order).unwrap(),
+        subject: OrderId::parse(order).unwrap().into(),
         time: Timestamp::from_unix_ms(1_769_860_800_000),
         correlation_id: "flow".into(),
         causation_id: None,

@@ -31,7 +31,7 @@ pub fn sku(text: &str) -> Sku {
 pub fn event(id: &str, order: &str, data: impl Into<Data>) -> Event {
     Event {
         id: EventId::parse(id).unwrap(),
-        order_id: order_id(order),
+        subject: order_id(order).into(),
         time: NOW,
         correlation_id: format!("flow-{order}"),
         causation_id: None,

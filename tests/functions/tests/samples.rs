@@ -262,7 +262,7 @@ fn the_golden_sample_of_every_type_decodes() {
     let events = golden_events();
     let types: Vec<EventType> = events.iter().map(|event| event.event.data.event_type()).collect();
     assert_eq!(types, EventType::ALL);
-    assert!(events.iter().all(|event| event.event.order_id == order_id(ORDER_ID)));
+    assert!(events.iter().all(|event| event.event.order_id() == Ok(&order_id(ORDER_ID))));
 }
 
 #[test]

@@ -89,7 +89,7 @@ fn await_tokens(stack: &TestStack, queue: &str, orders: [&String; 2]) -> [String
 fn capture(stack: &TestStack, order_id: &str, task_token: &str, amount_minor: i64) {
     let event = Event {
         id: EventId::parse(&format!("test-capture-{order_id}")).unwrap(),
-        order_id: OrderId::parse(order_id).unwrap(),
+        subject: OrderId::parse(order_id).unwrap().into(),
         time: orderbus::now(),
         correlation_id: order_id.to_owned(),
         causation_id: None,

@@ -278,7 +278,7 @@ fn pick_up(runtime: &Runtime, stack: &Stack, account: &Account) -> Result<bool> 
         id: EventId::parse(&format!("carrier:{order_id}:picked-up"))?,
         correlation_id: account.order_id.clone(),
         causation_id: Some(EventId::parse(&cause.event_id)?),
-        order_id,
+        subject: order_id.into(),
         time: clock::now(),
         traceparent: None,
         data: parcel.into(),

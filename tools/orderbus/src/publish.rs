@@ -55,7 +55,7 @@ mod tests {
         let parcel =
             json!({"orderId": "o-1", "shipmentId": "ship-o-1", "parcelId": "p-1", "carrier": "Example"});
         let event = read(&json!({"type": "shipping.parcel-picked-up.v1", "data": parcel})).unwrap();
-        assert_eq!(event.order_id.as_str(), "o-1");
+        assert_eq!(event.subject.as_str(), "o-1");
         assert_eq!(event.id.as_str(), format!("orderbus-publish:o-1:{NOW}"));
         assert_eq!(event.time.unix_ms(), NOW);
     }

@@ -75,7 +75,7 @@ fn event(unique: &str, name: &str, padding_bytes: usize) -> Outbound {
         order_id: order_id.as_str().to_owned(),
         reason: Reason::new("customer_request", "é".repeat(padding_bytes / 2)),
     };
-    let event = Event::caused_by(&cause, "conformance", 0, &order_id, instant(0), cancelled);
+    let event = Event::caused_by(&cause, "conformance", 0, &order_id.into(), instant(0), cancelled);
     let event = Event { id: event_id(unique, name), ..event };
     event.to_outbound().expect("every event can be written")
 }

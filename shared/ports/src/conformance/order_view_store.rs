@@ -142,7 +142,7 @@ impl<S: OrderViewStore> Suite<'_, S> {
             correlation_id: order_id.as_str().to_owned(),
             traceparent: None,
         };
-        let event = Event::caused_by(&cause, "conformance", 0, order_id, instant(7), data);
+        let event = Event::caused_by(&cause, "conformance", 0, &order_id.clone().into(), instant(7), data);
         fact_of(&Event { id: event_id(self.unique, name), ..event })
     }
 }
