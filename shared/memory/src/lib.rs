@@ -20,6 +20,7 @@ mod order_store;
 mod order_view_store;
 mod payment_tasks;
 mod quarantine;
+mod queues;
 mod shipment_store;
 mod stock_store;
 
@@ -35,6 +36,7 @@ pub use order_store::{MemoryOrderStore, StoredOrder};
 pub use order_view_store::MemoryOrderViewStore;
 pub use payment_tasks::{MemoryPaymentTasks, TaskAnswer};
 pub use quarantine::MemoryQuarantine;
+pub use queues::{MemoryQueues, QueueSettings, QueuedMessage, Received};
 pub use shipment_store::{MemoryShipmentStore, StoredShipment};
 pub use stock_store::MemoryStockStore;
 
