@@ -1,10 +1,11 @@
+use std::fmt;
 use std::mem;
 use std::sync::Mutex;
 
 use contracts::Outbound;
 use ports::{EventBus, PortError};
 
-use crate::faults::{EntryFaults, Fault, Faults, answer};
+use crate::faults::{EntryFaults, Fault, Faults, answer, leave};
 use crate::lock;
 
 /// Collects what is published, in the order in which it was taken.
@@ -13,6 +14,15 @@ pub struct MemoryEventBus {
     published: Mutex<Vec<Outbound>>,
     faults: Faults,
     entry_faults: EntryFaults<Outbound>,
+    listener: Mutex<Option<Listener>>,
+}
+
+struct Listener(Box<dyn FnMut(&Outbound) + Send>);
+
+impl fmt::Debug for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Listener")
+    }
 }
 
 impl MemoryEventBus {
@@ -26,6 +36,11 @@ impl MemoryEventBus {
     /// order, and may count.
     pub fn fail_entries(&self, choice: impl FnMut(&Outbound) -> Option<Fault> + Send + 'static) {
         self.entry_faults.set(choice);
+    }
+
+    /// Tells `listen` of every entry as the bus takes it: what delivers it to the rules' targets.
+    pub fn on_published(&self, listen: impl FnMut(&Outbound) + Send + 'static) {
+        *lock(&self.listener) = Some(Listener(Box::new(listen)));
     }
 
     /// Everything the bus took, repetitions included.
@@ -43,14 +58,19 @@ impl MemoryEventBus {
 
 impl EventBus for MemoryEventBus {
     async fn publish(&self, events: &[Outbound]) -> Vec<Result<(), PortError>> {
-        let fault_of_call = self.faults.arrive().await;
+        let fault_of_call = self.faults.arrive("memory:Publish").await;
         let publish = |event: &Outbound| {
             let fault = fault_of_call.or_else(|| self.entry_faults.fault_of(event));
             answer(fault, "memory:Publish", || {
                 lock(&self.published).push(event.clone());
+                if let Some(Listener(listen)) = lock(&self.listener).as_mut() {
+                    listen(event);
+                }
                 Ok(())
             })
         };
-        events.iter().map(publish).collect()
+        let answers = events.iter().map(publish).collect();
+        leave(fault_of_call).await;
+        answers
     }
 }

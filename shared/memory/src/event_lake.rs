@@ -1,15 +1,15 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use ports::{Commit, EventLake, LakeObject, PortError};
 
 use crate::{Faults, lock};
 
 /// Keeps the objects of the lake by key.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct MemoryEventLake {
-    objects: Mutex<BTreeMap<String, LakeObject>>,
+    objects: Arc<Mutex<BTreeMap<String, LakeObject>>>,
     faults: Faults,
 }
 
@@ -38,7 +38,7 @@ impl EventLake for MemoryEventLake {
         let apply = || match lock(&self.objects).entry(object.key.clone()) {
             Entry::Occupied(_) => Ok(Commit::Existing(())),
             Entry::Vacant(free) => {
-                free.insert(object);
+                free.insert(object.clone());
                 Ok(Commit::Written)
             }
         };

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 use std::fmt;
-use std::future::poll_fn;
+use std::future::{pending, poll_fn};
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
 
@@ -8,13 +8,46 @@ use ports::PortError;
 
 use crate::lock;
 
-/// How a call is lost. The caller cannot tell one from the other: both are a transient [`PortError`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// What goes wrong with a call. Of the first two the caller cannot tell one from the other: both are a transient
+/// [`PortError`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Fault {
     /// It never arrived. Nothing is changed.
     NotApplied,
     /// It was applied, and its answer never came back.
     ReplyLost,
+    /// It was applied, its answer never came back, and the client asked again by itself, as the SDK does: the caller
+    /// gets the answer to a call that met its own write.
+    Repeated,
+    /// The caller is gone before the call left. The call never comes back; whoever runs the caller drops it.
+    GoneBefore,
+    /// The caller is gone after the call was applied. The call never comes back.
+    GoneAfter,
+}
+
+impl Fault {
+    /// All there are.
+    pub const ALL: [Self; 5] =
+        [Self::NotApplied, Self::ReplyLost, Self::Repeated, Self::GoneBefore, Self::GoneAfter];
+
+    fn is_gone(self) -> bool {
+        matches!(self, Self::GoneBefore | Self::GoneAfter)
+    }
+}
+
+/// How one call goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Turn {
+    /// How often every other task gets a turn before the call is applied.
+    pub waits: u32,
+    /// What goes wrong with it.
+    pub fault: Option<Fault>,
+}
+
+impl Default for Turn {
+    fn default() -> Self {
+        Self { waits: 1, fault: None }
+    }
 }
 
 /// Which calls are lost, by their number.
@@ -25,10 +58,21 @@ pub enum Fault {
 #[derive(Debug, Clone, Default)]
 pub struct Faults(Arc<Mutex<Plan>>);
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Plan {
     calls: u64,
     planned: BTreeMap<u64, Fault>,
+    judge: Option<Judge>,
+}
+
+type Judge = Box<dyn FnMut(&'static str) -> Turn + Send>;
+
+impl fmt::Debug for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { calls, planned, judge } = self;
+        let mut debug = f.debug_struct("Plan");
+        debug.field("calls", calls).field("planned", planned).field("judge", &judge.is_some()).finish()
+    }
 }
 
 impl Faults {
@@ -44,6 +88,12 @@ impl Faults {
         plan.planned.insert(number, fault);
     }
 
+    /// Asks `judge` about every call that is made from now on, by the name of its operation. A call that is planned to
+    /// fail fails all the same.
+    pub fn judged_by(&self, judge: impl FnMut(&'static str) -> Turn + Send + 'static) {
+        lock(&self.0).judge = Some(Box::new(judge));
+    }
+
     /// How many calls were made, lost ones included.
     #[must_use]
     pub fn calls(&self) -> u64 {
@@ -57,21 +107,34 @@ impl Faults {
     }
 
     /// Makes one call: waits for its turn, counts it, and applies it unless it is lost.
-    pub(crate) async fn call<T>(
+    ///
+    /// # Errors
+    /// What `apply` answers; a transient one when the call is lost.
+    pub async fn call<T>(
         &self,
         operation: &'static str,
-        apply: impl FnOnce() -> Result<T, PortError>,
+        apply: impl Fn() -> Result<T, PortError>,
     ) -> Result<T, PortError> {
-        answer(self.arrive().await, operation, apply)
+        let fault = self.arrive(operation).await;
+        let answer = answer(fault, operation, apply);
+        leave(fault).await;
+        answer
     }
 
-    /// Waits for the turn of one call and counts it. For calls that answer more than once; see [`answer`].
-    pub(crate) async fn arrive(&self) -> Option<Fault> {
-        yield_once().await;
+    /// Waits for the turn of one call and counts it. For calls that answer more than once; see [`answer`] and
+    /// [`leave`].
+    pub(crate) async fn arrive(&self, operation: &'static str) -> Option<Fault> {
+        let Turn { waits, fault } = match &mut lock(&self.0).judge {
+            Some(judge) => judge(operation),
+            None => Turn::default(),
+        };
+        for _ in 0..waits {
+            yield_once().await;
+        }
         let mut plan = lock(&self.0);
         plan.calls += 1;
         let number = plan.calls;
-        plan.planned.remove(&number)
+        plan.planned.remove(&number).or(fault)
     }
 }
 
@@ -79,15 +142,28 @@ impl Faults {
 pub(crate) fn answer<T>(
     fault: Option<Fault>,
     operation: &'static str,
-    apply: impl FnOnce() -> Result<T, PortError>,
+    apply: impl Fn() -> Result<T, PortError>,
 ) -> Result<T, PortError> {
     match fault {
         None => apply(),
-        Some(Fault::NotApplied) => Err(PortError::transient(operation, "injected: not applied")),
-        Some(Fault::ReplyLost) => {
+        Some(Fault::NotApplied | Fault::GoneBefore) => {
+            Err(PortError::transient(operation, "injected: not applied"))
+        }
+        Some(Fault::ReplyLost | Fault::GoneAfter) => {
             drop(apply());
             Err(PortError::transient(operation, "injected: applied, reply lost"))
         }
+        Some(Fault::Repeated) => {
+            drop(apply());
+            apply()
+        }
+    }
+}
+
+/// Comes back with the answer, unless nobody is there for it.
+pub(crate) async fn leave(fault: Option<Fault>) {
+    if fault.is_some_and(Fault::is_gone) {
+        pending().await
     }
 }
 

@@ -1,13 +1,13 @@
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use ports::{FulfilmentCentre, Notice, PortError};
 
 use crate::{Faults, lock};
 
 /// Collects the notices to the fulfilment centre.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct MemoryFulfilmentCentre {
-    notices: Mutex<Vec<Notice>>,
+    notices: Arc<Mutex<Vec<Notice>>>,
     faults: Faults,
 }
 

@@ -6,6 +6,8 @@
 //! - is then applied in one step, and never partly;
 //! - asks [`Faults`] first, so that any call of a run can be lost on its way there or on its way back.
 //!
+//! A clone of a store is another handle on it, so that several functions can each hold one.
+//!
 //! Nothing here reads a clock, draws a random number or starts a thread: the same calls in the same order always
 //! give the same answers. What a test looks at without being a caller, it reads with methods that are not part of
 //! a port; those neither wait nor count as calls.
@@ -29,7 +31,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 pub use clock::ManualClock;
 pub use event_bus::MemoryEventBus;
 pub use event_lake::MemoryEventLake;
-pub use faults::{Fault, Faults};
+pub use faults::{Fault, Faults, Turn};
 pub use fulfilment_centre::MemoryFulfilmentCentre;
 pub use message_queue::MemoryMessageQueue;
 pub use order_store::{MemoryOrderStore, StoredOrder};

@@ -1,5 +1,5 @@
 use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use contracts::Reason;
 use domain::{OrderId, Outcome, Settlement};
@@ -21,9 +21,9 @@ pub struct StoredOrder {
 }
 
 /// Keeps the order context's record of every order.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct MemoryOrderStore {
-    orders: Mutex<BTreeMap<OrderId, StoredOrder>>,
+    orders: Arc<Mutex<BTreeMap<OrderId, StoredOrder>>>,
     faults: Faults,
 }
 
@@ -51,7 +51,7 @@ impl MemoryOrderStore {
         &self,
         operation: &'static str,
         order_id: &OrderId,
-        update: impl FnOnce(&mut StoredOrder) -> T,
+        update: impl Fn(&mut StoredOrder) -> T,
     ) -> Result<T, PortError> {
         let apply = || Ok(update(lock(&self.orders).entry(order_id.clone()).or_default()));
         self.faults.call(operation, apply).await

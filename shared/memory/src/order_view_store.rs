@@ -1,5 +1,5 @@
 use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use contracts::RecordedFact;
 use domain::{EventId, OrderId};
@@ -8,9 +8,9 @@ use ports::{OrderViewStore, PortError};
 use crate::{Faults, lock};
 
 /// Keeps the facts of every order under their event ids.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct MemoryOrderViewStore {
-    orders: Mutex<BTreeMap<OrderId, BTreeMap<EventId, RecordedFact>>>,
+    orders: Arc<Mutex<BTreeMap<OrderId, BTreeMap<EventId, RecordedFact>>>>,
     faults: Faults,
 }
 

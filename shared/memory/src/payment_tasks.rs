@@ -1,5 +1,5 @@
 use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use ports::{PaymentTasks, PortError, TaskReply};
 use serde_json::Value;
@@ -31,9 +31,9 @@ enum Task {
 }
 
 /// The tokens that were given out and what became of them. Plays the state machine's part.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct MemoryPaymentTasks {
-    tasks: Mutex<BTreeMap<String, Task>>,
+    tasks: Arc<Mutex<BTreeMap<String, Task>>>,
     faults: Faults,
 }
 
@@ -82,13 +82,13 @@ impl MemoryPaymentTasks {
         operation: &'static str,
         task_token: &str,
         json: &str,
-        answer: TaskAnswer,
+        answer: &TaskAnswer,
     ) -> Result<TaskReply, PortError> {
         serde_json::from_str::<serde_json::Map<String, Value>>(json)
             .map_err(|error| PortError::permanent(operation, error))?;
         match lock(&self.tasks).get_mut(task_token) {
             Some(task @ Task::Waiting) => {
-                *task = Task::Answered(answer);
+                *task = Task::Answered(answer.clone());
                 Ok(TaskReply::Taken)
             }
             Some(Task::Answered(_) | Task::TimedOut) => Ok(TaskReply::Gone),
@@ -101,12 +101,12 @@ impl PaymentTasks for MemoryPaymentTasks {
     async fn succeed(&self, task_token: &str, output: &str) -> Result<TaskReply, PortError> {
         let operation = "memory:TaskSuccess";
         let answer = TaskAnswer::Succeeded { output: output.to_owned() };
-        self.faults.call(operation, || self.reply(operation, task_token, output, answer)).await
+        self.faults.call(operation, || self.reply(operation, task_token, output, &answer)).await
     }
 
     async fn fail(&self, task_token: &str, error: &str, cause: &str) -> Result<TaskReply, PortError> {
         let operation = "memory:TaskFailure";
         let answer = TaskAnswer::Failed { error: error.to_owned(), cause: cause.to_owned() };
-        self.faults.call(operation, || self.reply(operation, task_token, cause, answer)).await
+        self.faults.call(operation, || self.reply(operation, task_token, cause, &answer)).await
     }
 }

@@ -2,7 +2,7 @@ use std::sync::Mutex;
 
 use ports::{PortError, Quarantine, Quarantined};
 
-use crate::faults::{EntryFaults, Fault, Faults, answer};
+use crate::faults::{EntryFaults, Fault, Faults, answer, leave};
 use crate::lock;
 
 /// Collects what can never be handled.
@@ -35,7 +35,7 @@ impl MemoryQuarantine {
 
 impl Quarantine for MemoryQuarantine {
     async fn put(&self, messages: &[Quarantined]) -> Vec<Result<(), PortError>> {
-        let fault_of_call = self.faults.arrive().await;
+        let fault_of_call = self.faults.arrive("memory:Quarantine").await;
         let keep = |message: &Quarantined| {
             let fault = fault_of_call.or_else(|| self.entry_faults.fault_of(message));
             answer(fault, "memory:Quarantine", || {
@@ -43,6 +43,8 @@ impl Quarantine for MemoryQuarantine {
                 Ok(())
             })
         };
-        messages.iter().map(keep).collect()
+        let answers = messages.iter().map(keep).collect();
+        leave(fault_of_call).await;
+        answers
     }
 }

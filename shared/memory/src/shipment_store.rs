@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use domain::{OrderId, Shipment, ShipmentClosing, ShipmentDecision, ShipmentEnd};
 use ports::{Commit, Decided, PortError, ShipmentStore, ShippedOrder};
@@ -17,9 +17,9 @@ pub struct StoredShipment {
 }
 
 /// Keeps the shipping context's record of every shipment.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct MemoryShipmentStore {
-    shipments: Mutex<BTreeMap<OrderId, StoredShipment>>,
+    shipments: Arc<Mutex<BTreeMap<OrderId, StoredShipment>>>,
     faults: Faults,
 }
 

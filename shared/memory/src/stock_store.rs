@@ -1,5 +1,5 @@
 use std::collections::{BTreeMap, HashSet};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use domain::{
     Closing, OrderId, Reservation, Shortage, Sku, StockDecision, StockEnd, StockError, StockLevel, StockLine,
@@ -9,9 +9,9 @@ use ports::{Commit, Decided, PortError, Reserve, StockCounts, StockStore};
 use crate::{Faults, lock};
 
 /// Keeps stock and its reservations.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct MemoryStockStore {
-    stock: Mutex<Stock>,
+    stock: Arc<Mutex<Stock>>,
     faults: Faults,
 }
 
@@ -61,7 +61,7 @@ impl StockStore for MemoryStockStore {
         by: &Decided<'_>,
     ) -> Result<Commit<Reservation>, PortError> {
         let decision = StockDecision::Rejected(shortages.to_vec());
-        let apply = || Ok(lock(&self.stock).decide(order_id, decision, by));
+        let apply = || Ok(lock(&self.stock).decide(order_id, decision.clone(), by));
         self.faults.call("memory:RejectStock", apply).await
     }
 
