@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use contracts::Outbound;
 use ports::{EventBus, PortError};
 
-use crate::faults::{EntryFaults, Fault, Faults, answer, leave};
+use crate::faults::{EntryFaults, Fault, Faults, answer};
 use crate::lock;
 
 /// Collects what is published, in the order in which it was taken.
@@ -70,7 +70,7 @@ impl EventBus for MemoryEventBus {
             })
         };
         let answers = events.iter().map(publish).collect();
-        leave(fault_of_call).await;
+        self.faults.leave(fault_of_call).await;
         answers
     }
 }

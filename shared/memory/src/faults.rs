@@ -63,15 +63,21 @@ struct Plan {
     calls: u64,
     planned: BTreeMap<u64, Fault>,
     judge: Option<Judge>,
+    gone: bool,
 }
 
 type Judge = Box<dyn FnMut(&'static str) -> Turn + Send>;
 
 impl fmt::Debug for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { calls, planned, judge } = self;
+        let Self { calls, planned, judge, gone } = self;
         let mut debug = f.debug_struct("Plan");
-        debug.field("calls", calls).field("planned", planned).field("judge", &judge.is_some()).finish()
+        debug
+            .field("calls", calls)
+            .field("planned", planned)
+            .field("judge", &judge.is_some())
+            .field("gone", gone)
+            .finish()
     }
 }
 
@@ -92,6 +98,12 @@ impl Faults {
     /// fail fails all the same.
     pub fn judged_by(&self, judge: impl FnMut(&'static str) -> Turn + Send + 'static) {
         lock(&self.0).judge = Some(Box::new(judge));
+    }
+
+    /// True when a caller went since this was last asked: it is to be dropped now.
+    #[must_use]
+    pub fn take_gone(&self) -> bool {
+        std::mem::take(&mut lock(&self.0).gone)
     }
 
     /// How many calls were made, lost ones included.
@@ -117,12 +129,12 @@ impl Faults {
     ) -> Result<T, PortError> {
         let fault = self.arrive(operation).await;
         let answer = answer(fault, operation, apply);
-        leave(fault).await;
+        self.leave(fault).await;
         answer
     }
 
     /// Waits for the turn of one call and counts it. For calls that answer more than once; see [`answer`] and
-    /// [`leave`].
+    /// [`Faults::leave`].
     pub(crate) async fn arrive(&self, operation: &'static str) -> Option<Fault> {
         let Turn { waits, fault } = match &mut lock(&self.0).judge {
             Some(judge) => judge(operation),
@@ -135,6 +147,14 @@ impl Faults {
         plan.calls += 1;
         let number = plan.calls;
         plan.planned.remove(&number).or(fault)
+    }
+
+    /// Comes back with the answer, unless nobody is there for it.
+    pub(crate) async fn leave(&self, fault: Option<Fault>) {
+        if fault.is_some_and(Fault::is_gone) {
+            lock(&self.0).gone = true;
+            pending().await
+        }
     }
 }
 
@@ -157,13 +177,6 @@ pub(crate) fn answer<T>(
             drop(apply());
             apply()
         }
-    }
-}
-
-/// Comes back with the answer, unless nobody is there for it.
-pub(crate) async fn leave(fault: Option<Fault>) {
-    if fault.is_some_and(Fault::is_gone) {
-        pending().await
     }
 }
 

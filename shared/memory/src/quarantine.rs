@@ -2,7 +2,7 @@ use std::sync::Mutex;
 
 use ports::{PortError, Quarantine, Quarantined};
 
-use crate::faults::{EntryFaults, Fault, Faults, answer, leave};
+use crate::faults::{EntryFaults, Fault, Faults, answer};
 use crate::lock;
 
 /// Collects what can never be handled.
@@ -44,7 +44,7 @@ impl Quarantine for MemoryQuarantine {
             })
         };
         let answers = messages.iter().map(keep).collect();
-        leave(fault_of_call).await;
+        self.faults.leave(fault_of_call).await;
         answers
     }
 }

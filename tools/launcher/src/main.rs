@@ -5,7 +5,8 @@
 //! Everything that runs is compiled by ONE `cargo build`: the functions, the example, the tool. It takes the
 //! target that `cargo lambda build` would take, and `.cargo/config.toml` the flags, so that `sam build` finds every
 //! crate fresh.
-//! `cargo orderbus test` goes through the same steps as the continuous integration, the quick ones first.
+//! `cargo orderbus test` goes through the same steps as the continuous integration, the quick ones first; `chaos`,
+//! `mutants` and `sim` are programs of the tests.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -14,13 +15,13 @@ use std::time::Instant;
 
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
-    let outcome = Build::of_this_machine().and_then(|build| {
-        if arguments.first().is_some_and(|first| first == "test") {
-            build.test(&arguments[1..])
-        } else {
-            build.run_the_tool(&arguments)
-        }
-    });
+    let outcome =
+        Build::of_this_machine().and_then(|build| match arguments.first().and_then(|first| first.to_str()) {
+            Some("test") => build.test(&arguments[1..]),
+            // Programs of the tests: what they do, their own help says.
+            Some(program @ ("chaos" | "mutants" | "sim")) => build.run(program, &arguments[1..]),
+            _ => build.run("orderbus", &arguments),
+        });
     match outcome {
         Ok(code) => code,
         Err(message) => {
@@ -64,14 +65,15 @@ impl Build {
         })
     }
 
-    fn run_the_tool(&self, arguments: &[OsString]) -> Result<ExitCode, String> {
+    /// Builds everything and becomes one of the programs.
+    fn run(&self, program: &str, arguments: &[OsString]) -> Result<ExitCode, String> {
         if self.target_directory.join(&self.target).exists() {
             eprintln!("orderbus: building what has changed");
         } else {
             eprintln!("orderbus: building everything for the first time, which takes minutes");
         }
         succeed(&mut self.compile())?;
-        become_this(self.tool().args(arguments))
+        become_this(self.program(program).args(arguments))
     }
 
     /// Everything that the continuous integration checks; the test runner takes the arguments.
@@ -86,7 +88,7 @@ impl Build {
         )?;
         step("documentation", &mut documentation)?;
         step("build", &mut self.compile())?;
-        step("templates", self.tool().arg("check-templates"))?;
+        step("templates", self.program("orderbus").arg("check-templates"))?;
         if self.has_nextest() {
             // nextest does not run the examples in the documentation.
             step(
@@ -107,8 +109,8 @@ impl Build {
     }
 
     /// To be started right after a build: `sam build` does not copy the programs of the workspace, it moves them.
-    fn tool(&self) -> Command {
-        Command::new(self.target_directory.join(&self.target).join("release/orderbus"))
+    fn program(&self, name: &str) -> Command {
+        Command::new(self.target_directory.join(&self.target).join("release").join(name))
     }
 
     /// A Cargo command that compiles into the one place that all of them share.

@@ -1,0 +1,449 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::error::Error;
+use std::rc::Rc;
+
+use contracts::{RecordedFact, fact_of};
+use domain::{
+    OrderId, Outcome, PaymentId, Reservation, ShipmentDecision, ShipmentEnd, Sku, StockDecision, StockEnd,
+    StockLevel,
+};
+use memory::{StoredOrder, StoredShipment};
+use ports::LakeObject;
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::workload::{PlannedOrder, STOCK, Way};
+use crate::world::{QUARANTINE_QUEUE, World};
+
+/// What an event is, whoever's order it is about: its type, and the type of what caused it.
+type Kind = (String, String);
+
+/// One event of an order, however often it was published.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Seen {
+    /// Its id.
+    pub event_id: String,
+    /// Its type.
+    pub detail_type: String,
+    /// What caused it.
+    pub causation_id: Option<String>,
+}
+
+/// All that is left when everything is over: what a replay must not change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remains {
+    orders: BTreeMap<OrderId, StoredOrder>,
+    reservations: BTreeMap<OrderId, Reservation>,
+    levels: BTreeMap<Sku, StockLevel>,
+    shipments: BTreeMap<OrderId, StoredShipment>,
+    facts: BTreeMap<OrderId, Vec<RecordedFact>>,
+    events: BTreeSet<String>,
+    archived: BTreeSet<String>,
+}
+
+impl Remains {
+    /// What is left now.
+    ///
+    /// # Errors
+    /// When an object of the lake cannot be read.
+    pub fn of(world: &World) -> Result<Self, String> {
+        Ok(Self {
+            orders: world.orders.orders(),
+            reservations: world.stock.reservations(),
+            levels: world.stock.stock_levels(),
+            shipments: world.shipments.shipments(),
+            facts: world.views.orders(),
+            events: world.outside().accepted.iter().map(|accepted| accepted.event_id.to_string()).collect(),
+            archived: archived(world)?.0,
+        })
+    }
+
+    /// What differs, in one line a part.
+    #[must_use]
+    pub fn differences(&self, other: &Self) -> Vec<String> {
+        let parts = [
+            ("orders", self.orders == other.orders),
+            ("reservations", self.reservations == other.reservations),
+            ("stock levels", self.levels == other.levels),
+            ("shipments", self.shipments == other.shipments),
+            ("the read model", self.facts == other.facts),
+            ("the events that were published", self.events == other.events),
+            ("the events in the lake", self.archived == other.archived),
+        ];
+        parts.iter().filter(|(_, same)| !same).map(|(name, _)| format!("the replay changed {name}")).collect()
+    }
+}
+
+#[derive(Deserialize)]
+struct CloudEvent<'a> {
+    id: &'a str,
+    #[serde(rename = "type")]
+    detail_type: &'a str,
+    subject: &'a str,
+    causationid: Option<&'a str>,
+}
+
+/// The events of each order, by its id: each once.
+#[must_use]
+pub fn events_of(world: &World) -> BTreeMap<String, BTreeSet<Seen>> {
+    let mut events: BTreeMap<String, BTreeSet<Seen>> = BTreeMap::new();
+    let mut known = BTreeSet::new();
+    let outside = world.outside();
+    for accepted in &outside.accepted {
+        if !known.insert(&accepted.event_id) {
+            continue;
+        }
+        if let Ok(event) = serde_json::from_str::<CloudEvent<'_>>(&accepted.detail) {
+            let seen = Seen {
+                event_id: event.id.to_owned(),
+                detail_type: event.detail_type.to_owned(),
+                causation_id: event.causationid.map(str::to_owned),
+            };
+            events.entry(event.subject.to_owned()).or_default().insert(seen);
+        }
+    }
+    events
+}
+
+/// Everything that must hold once everything is over, and does not.
+#[must_use]
+pub fn broken(world: &World) -> Vec<String> {
+    let mut broken = Broken(vec![]);
+    let events = events_of(world);
+    stock(world, &mut broken);
+    let decided = Decided::of(world);
+    for order in &world.planned {
+        let none = BTreeSet::new();
+        order_ended_well(&decided, order, events.get(order.order_id.as_str()).unwrap_or(&none), &mut broken);
+    }
+    payment_ids(world, &mut broken);
+    broken.unless(events.len() == world.planned.len(), || {
+        "there are events of orders that nobody placed".to_owned()
+    });
+    read_model(world, &mut broken);
+    lake(world, &mut broken);
+    queues(world, &mut broken);
+    broken.0
+}
+
+/// What was decided about every order.
+struct Decided {
+    orders: BTreeMap<OrderId, StoredOrder>,
+    reservations: BTreeMap<OrderId, Reservation>,
+    shipments: BTreeMap<OrderId, StoredShipment>,
+    /// What the fulfilment centre was told, each notice once.
+    notices: BTreeSet<(OrderId, &'static str, String)>,
+}
+
+impl Decided {
+    fn of(world: &World) -> Self {
+        let notices = world.fulfilment_centre.notices().into_iter();
+        Self {
+            orders: world.orders.orders(),
+            reservations: world.stock.reservations(),
+            shipments: world.shipments.shipments(),
+            notices: notices.map(|notice| (notice.order_id, notice.kind, notice.notice_id)).collect(),
+        }
+    }
+}
+
+struct Broken(Vec<String>);
+
+impl Broken {
+    fn unless(&mut self, holds: bool, what: impl FnOnce() -> String) {
+        if !holds {
+            self.0.push(what());
+        }
+    }
+}
+
+/// Nothing is lost or made up, and what is reserved is what open reservations hold.
+fn stock(world: &World, broken: &mut Broken) {
+    let (mut reserved, mut shipped) = (BTreeMap::<Sku, u64>::new(), BTreeMap::<Sku, u64>::new());
+    for reservation in world.stock.reservations().values() {
+        let StockDecision::Reserved(lines) = &reservation.decision else { continue };
+        let counts = match reservation.closing.as_ref().map(|closing| closing.end) {
+            None => &mut reserved,
+            Some(StockEnd::Shipped) => &mut shipped,
+            Some(StockEnd::Released) => continue,
+        };
+        for line in lines {
+            *counts.entry(line.sku.clone()).or_default() += u64::from(line.quantity.get());
+        }
+    }
+    for (sku, level) in world.stock.stock_levels() {
+        let count = |counts: &BTreeMap<Sku, u64>| counts.get(&sku).copied().unwrap_or_default();
+        let received = STOCK.iter().find(|(name, _)| *name == sku.as_str()).map(|(_, count)| *count);
+        let holds = level.is_conserved()
+            && level.reserved == count(&reserved)
+            && level.shipped == count(&shipped)
+            && Some(level.received) == received;
+        broken
+            .unless(holds, || format!("the stock of {sku} does not follow from the reservations: {level:?}"));
+    }
+}
+
+/// The order has one outcome, everyone acted on it, and what was published follows from what was decided.
+fn order_ended_well(decided: &Decided, order: &PlannedOrder, events: &BTreeSet<Seen>, broken: &mut Broken) {
+    let id = &order.order_id;
+    let what = |problem: &str| format!("order {id} ({:?}): {problem}", order.way);
+    let stored = decided.orders.get(id);
+    let registration = stored.and_then(|stored| stored.registration.as_ref());
+    let settlement = stored.and_then(|stored| stored.settlement.as_ref());
+    let (Some(registration), Some(settlement), Some(reservation)) =
+        (registration, settlement, decided.reservations.get(id))
+    else {
+        return broken
+            .0
+            .push(what("it is not registered, or has no outcome, or inventory has not heard of it"));
+    };
+    let shipment = decided.shipments.get(id).map(|stored| &stored.shipment);
+    let scheduled = shipment.filter(|shipment| shipment.decision == ShipmentDecision::Scheduled);
+    let closing = reservation.closing.as_ref().map(|closing| closing.end);
+    let is_held =
+        matches!(reservation.decision, StockDecision::Reserved(_)) && closing != Some(StockEnd::Released);
+    let is_picked_up = order.way == Way::PickedUp;
+
+    if settlement.outcome == Outcome::Confirmed {
+        broken.unless(is_held, || what("it is confirmed, and its stock is not held"));
+        broken.unless((closing == Some(StockEnd::Shipped)) == is_picked_up, || {
+            what("its stock did not leave with it")
+        });
+        let end = scheduled.and_then(|shipment| shipment.closing.as_ref()).map(|closing| closing.end);
+        broken.unless(scheduled.is_some(), || what("it is confirmed, and no shipment is scheduled"));
+        let expected = is_picked_up.then_some(ShipmentEnd::Left);
+        broken.unless(end == expected, || what("its shipment ended as it should not"));
+    } else {
+        broken.unless(!is_held, || what("it goes nowhere, and its stock is held"));
+        broken.unless(scheduled.is_none(), || what("it goes nowhere, and a shipment is scheduled"));
+    }
+    let notices: Vec<_> = decided.notices.iter().filter(|(order_id, ..)| order_id == id).collect();
+    let expected = usize::from(scheduled.is_some());
+    broken.unless(notices.len() == expected && notices.iter().all(|(_, kind, _)| *kind == "ship"), || {
+        what(&format!("the fulfilment centre was told {notices:?}"))
+    });
+
+    let by_id: BTreeMap<&str, &str> =
+        events.iter().map(|seen| (seen.event_id.as_str(), seen.detail_type.as_str())).collect();
+    let type_of = |id: &str| by_id.get(id).copied().unwrap_or("something unheard of");
+    let mut expected = BTreeSet::<Kind>::new();
+    let mut expect = |detail_type: &str, cause: &str| {
+        expected.insert((detail_type.to_owned(), cause.to_owned()));
+    };
+    let placed = "orders.order-placed.v1";
+    expect(placed, "");
+    match registration.registered().rejection {
+        None => expect("orders.order-accepted.v1", placed),
+        Some(_) if settlement.decided_by == registration.decided_by => {
+            expect("orders.order-rejected.v1", placed)
+        }
+        Some(_) => {}
+    }
+    match &reservation.decision {
+        StockDecision::Reserved(_) => expect("inventory.stock-reserved.v1", placed),
+        StockDecision::Rejected(_) => expect("inventory.stock-rejected.v1", placed),
+        StockDecision::Barred => {}
+    }
+    if let Some(closing) = reservation.closing.as_ref().filter(|closing| closing.end == StockEnd::Released) {
+        expect("inventory.stock-released.v1", type_of(closing.decided_by.as_str()));
+    }
+    if settlement.decided_by != registration.decided_by {
+        let outcome = match settlement.outcome {
+            Outcome::Confirmed => "orders.order-confirmed.v1",
+            Outcome::Cancelled => "orders.order-cancelled.v1",
+            Outcome::Rejected => "orders.order-rejected.v1",
+        };
+        expect(outcome, type_of(settlement.decided_by.as_str()));
+    }
+    if scheduled.is_some() {
+        expect("shipping.shipment-scheduled.v1", "orders.order-confirmed.v1");
+    }
+    if scheduled.is_some() && is_picked_up {
+        expect("shipping.parcel-picked-up.v1", "shipping.shipment-scheduled.v1");
+    }
+    if order.call_off.is_some() && has(events, "orders.cancellation-requested.v1") {
+        expect("orders.cancellation-requested.v1", "");
+    }
+    let requested = "payments.payment-requested.v1";
+    let is_asked_for = has(events, requested);
+    if is_asked_for {
+        expect(requested, "inventory.stock-reserved.v1");
+    }
+    let answer = match order.way {
+        Way::Declined => Some("payments.payment-failed.v1"),
+        Way::Unpaid => None,
+        _ => Some("payments.payment-captured.v1"),
+    };
+    if let Some(answer) = answer.filter(|_| is_asked_for) {
+        expect(answer, requested);
+        if answer.ends_with("captured.v1") && settlement.outcome != Outcome::Confirmed {
+            expect("payments.refund-requested.v1", answer);
+        }
+    }
+    let kind = |seen: &Seen| {
+        let cause = seen.causation_id.as_deref().map_or("", type_of);
+        (seen.detail_type.clone(), cause.to_owned())
+    };
+    let published: BTreeSet<Kind> = events.iter().map(kind).collect();
+    broken.unless(published == expected, || {
+        let missing: Vec<_> = expected.difference(&published).collect();
+        let surplus: Vec<_> = published.difference(&expected).collect();
+        what(&format!("published is not what was decided: missing {missing:?}, surplus {surplus:?}"))
+    });
+    // A payment that could not be asked for at once is asked for again under a new token, and a person may call off twice.
+    let once = events.iter().filter(|seen| !seen.detail_type.starts_with("payments.payment-"));
+    let once: Vec<Kind> =
+        once.filter(|seen| seen.detail_type != "orders.cancellation-requested.v1").map(kind).collect();
+    let distinct: BTreeSet<&Kind> = once.iter().collect();
+    broken.unless(once.len() == distinct.len(), || what("one event was published under two ids"));
+    let answers = events.iter().filter(|seen| Some(seen.detail_type.as_str()) == answer).count();
+    let requests = events.iter().filter(|seen| seen.detail_type == requested).count();
+    broken.unless(answer.is_none() || answers == requests, || {
+        what("a payment was answered otherwise than once")
+    });
+}
+
+fn has(events: &BTreeSet<Seen>, detail_type: &str) -> bool {
+    events.iter().any(|seen| seen.detail_type == detail_type)
+}
+
+/// However often it is asked for the money, it is one payment an order.
+fn payment_ids(world: &World, broken: &mut Broken) {
+    for accepted in
+        world.outside().accepted.iter().filter(|accepted| accepted.event_type.source() == "payments")
+    {
+        let detail: Value = serde_json::from_str(&accepted.detail).unwrap_or_default();
+        let order_id = OrderId::parse(detail["subject"].as_str().unwrap_or_default());
+        let payment_id = order_id.as_ref().map(PaymentId::of);
+        let is_the_one =
+            payment_id.is_ok_and(|payment_id| detail["data"]["paymentId"] == payment_id.as_str());
+        broken.unless(is_the_one, || format!("order {order_id:?}: a second payment id"));
+    }
+}
+
+/// The read model is what the archive of the bus folds to.
+fn read_model(world: &World, broken: &mut Broken) {
+    let mut folded: BTreeMap<OrderId, BTreeMap<String, Vec<RecordedFact>>> = BTreeMap::new();
+    for accepted in &world.outside().accepted {
+        let (event_type, detail) = (accepted.event_type, &accepted.detail);
+        let (source, detail_type) = (event_type.source(), event_type.as_str());
+        let body = format!(r#"{{"source":"{source}","detail-type":"{detail_type}","detail":{detail}}}"#);
+        if let Ok(event) = contracts::decode(&body)
+            && let Ok(order_id) = event.event.order_id()
+        {
+            let facts = folded.entry(order_id.clone()).or_default();
+            facts.entry(accepted.event_id.to_string()).or_default().push(fact_of(&event.event));
+        }
+    }
+    let views = world.views.orders();
+    let same = |(order_id, facts): (&OrderId, &BTreeMap<String, Vec<RecordedFact>>)| {
+        let view = views.get(order_id).map(Vec::as_slice).unwrap_or_default();
+        // Of an event that was published twice, either version is the event.
+        let is_known = |fact: &RecordedFact| {
+            facts.get(fact.fact.event_id.as_str()).is_some_and(|known| known.contains(fact))
+        };
+        view.len() == facts.len() && view.iter().all(is_known)
+    };
+    broken.unless(folded.len() == views.len() && folded.iter().all(same), || {
+        "the read model is not what the events fold to".to_owned()
+    });
+}
+
+/// Every event is in the lake, and nothing else is.
+fn lake(world: &World, broken: &mut Broken) {
+    let (archived, undecodable) = match archived(world) {
+        Ok(archived) => archived,
+        Err(problem) => return broken.0.push(problem),
+    };
+    let published: BTreeSet<String> =
+        world.outside().accepted.iter().map(|accepted| accepted.event_id.to_string()).collect();
+    broken.unless(archived == published, || {
+        let missing: Vec<_> = published.difference(&archived).collect();
+        let surplus: Vec<_> = archived.difference(&published).collect();
+        format!("the lake is not what was published: missing {missing:?}, surplus {surplus:?}")
+    });
+    let poison: BTreeSet<String> = world
+        .poison
+        .iter()
+        .filter(|(queue, _)| *queue == "EventArchiverQueue")
+        .map(|(_, body)| (*body).to_owned())
+        .collect();
+    broken.unless(undecodable == poison, || format!("the lake keeps as undecodable {undecodable:?}"));
+}
+
+#[derive(Deserialize)]
+struct Line<'a> {
+    #[serde(borrow)]
+    detail: LineDetail<'a>,
+}
+
+#[derive(Deserialize)]
+struct LineDetail<'a> {
+    id: &'a str,
+}
+
+/// What one object of the lake holds: the ids of its events, and the messages that were none.
+#[derive(Debug, Default)]
+pub(crate) struct Archived {
+    events: BTreeSet<String>,
+    undecodable: BTreeSet<String>,
+}
+
+/// The ids of the events in the lake, and the messages that were none.
+fn archived(world: &World) -> Result<(BTreeSet<String>, BTreeSet<String>), String> {
+    let (mut events, mut undecodable) = (BTreeSet::new(), BTreeSet::new());
+    for object in world.lake.objects() {
+        let known = world.read.borrow().get(&object.key).cloned();
+        let content = match known {
+            Some(content) => content,
+            None => {
+                let content = Rc::new(read(&object).map_err(|problem| format!("{}: {problem}", object.key))?);
+                world.read.borrow_mut().insert(object.key, Rc::clone(&content));
+                content
+            }
+        };
+        events.extend(content.events.iter().cloned());
+        undecodable.extend(content.undecodable.iter().cloned());
+    }
+    Ok((events, undecodable))
+}
+
+fn read(object: &LakeObject) -> Result<Archived, Box<dyn Error>> {
+    let mut archived = Archived::default();
+    let content = String::from_utf8(zstd::bulk::decompress(&object.body, 1 << 24)?)?;
+    for line in content.lines() {
+        if object.key.starts_with("undecodable/") {
+            archived.undecodable.insert(serde_json::from_str(line)?);
+        } else {
+            archived.events.insert(serde_json::from_str::<Line<'_>>(line)?.detail.id.to_owned());
+        }
+    }
+    Ok(archived)
+}
+
+/// Nothing is left to be handled; what nobody can handle is in quarantine, with a reason, and nothing else is.
+fn queues(world: &World, broken: &mut Broken) {
+    for (queue, dead_letter_queue) in world.dead_letter_queues() {
+        for name in [queue, &dead_letter_queue] {
+            let left = world.queues.len(name);
+            broken.unless(left == 0, || format!("{left} messages are left in {name}"));
+        }
+    }
+    let quarantined: BTreeSet<(String, String)> = world
+        .queues
+        .messages(QUARANTINE_QUEUE)
+        .into_iter()
+        .map(|message| {
+            let consumer = message.attributes.get("consumer").cloned().unwrap_or_default();
+            (consumer, message.body.to_string())
+        })
+        .collect();
+    let poison = world.poison.iter().filter(|(queue, _)| *queue != "EventArchiverQueue");
+    let poison: BTreeSet<(String, String)> =
+        poison.map(|(queue, body)| (world.consumer_of(queue).to_owned(), (*body).to_owned())).collect();
+    broken.unless(quarantined == poison, || {
+        let missing: Vec<_> = poison.difference(&quarantined).collect();
+        let surplus: Vec<_> = quarantined.difference(&poison).collect();
+        format!("the quarantine is not the poison: missing {missing:?}, surplus {surplus:?}")
+    });
+}

@@ -1,0 +1,27 @@
+//! Every function at once, against the memory model of AWS, with one seeded scheduler that decides everything.
+//!
+//! The handlers, the use cases and the batch loop are those that are deployed. Around them:
+//! - `shared/memory` is DynamoDB, S3, SNS, SQS: conditions and transactions that hold or fail as a whole, the item that
+//!   stands there when a condition fails, visibility, receive counts, dead-letter queues, new message ids;
+//! - the rules and queues are read from `template.yaml`;
+//! - the state machine is a twin of the deployed one, state by state;
+//! - people place orders, call them off and send what nobody can read.
+//!
+//! The same seed leads to the same run, to the letter.
+
+mod checkout;
+mod explore;
+mod invariants;
+mod outside;
+mod topology;
+mod workload;
+mod world;
+
+pub use explore::{
+    Budget, Covered, Failure, Figures, Mishap, Plan, every_cancellation, every_crash, run, search, shrink,
+};
+pub use invariants::{Remains, Seen, broken, events_of};
+pub use outside::{Call, Rates};
+pub use topology::{Rule, Target, Topology};
+pub use workload::{CallOff, PlannedOrder, Way, When};
+pub use world::{Patience, World};

@@ -1,0 +1,271 @@
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use contracts::{EventType, Outbound};
+use domain::EventId;
+use fastrand::Rng;
+use memory::{Fault, Turn};
+use serde_json::Value;
+
+use crate::topology::Topology;
+
+/// How often something goes wrong, each a share from 0 to 1.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Rates {
+    /// A call goes wrong, in any of the ways of [`Fault`].
+    pub call: f64,
+    /// One entry of a call that the bus took is refused, or its answer lost.
+    pub entry: f64,
+    /// The bus delivers an event to a target twice.
+    pub duplicate: f64,
+    /// The bus gives up on a target.
+    pub undelivered: f64,
+    /// A message that was acknowledged is delivered again all the same.
+    pub redelivered: f64,
+    /// An invocation begins with its time used up, or ends without its answer being heard.
+    pub invocation: f64,
+    /// Time leaps ahead while work is under way.
+    pub leap: f64,
+}
+
+/// One call of a port by a function.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Call {
+    /// By whom.
+    pub function: &'static str,
+    /// Such as `memory:ReserveStock`.
+    pub operation: &'static str,
+}
+
+/// An event that the bus took.
+#[derive(Debug, Clone)]
+pub(crate) struct Accepted {
+    /// Its type.
+    pub event_type: EventType,
+    /// Its id.
+    pub event_id: EventId,
+    /// The CloudEvent.
+    pub detail: Arc<str>,
+}
+
+/// An event on its way from the bus to one target.
+#[derive(Debug, Clone)]
+pub(crate) struct Delivery {
+    /// By which rule.
+    pub rule: usize,
+    /// As the target gets it.
+    pub body: Arc<str>,
+    /// Of which type, for the trace.
+    pub event_type: EventType,
+}
+
+/// All that decides about calls and carries events: what lies between the functions.
+#[derive(Debug)]
+pub(crate) struct Outside {
+    topology: Arc<Topology>,
+    routes: HashMap<EventType, Arc<[usize]>>,
+    rng: Rng,
+    pub(crate) rates: Rates,
+    /// Every call of this operation fails.
+    pub(crate) outage: Option<&'static str>,
+    /// Faults for calls by their number, the first being 1. With a script, nothing else goes wrong.
+    pub(crate) script: Option<BTreeMap<usize, Fault>>,
+    /// Who is at work.
+    pub(crate) actor: &'static str,
+    /// Functions can be gone from one moment to the next; the state machine cannot.
+    pub(crate) actor_can_be_gone: bool,
+    /// Every call that a function made, in order.
+    pub(crate) calls: Vec<Call>,
+    pub(crate) faults_met: usize,
+    /// Every event that the bus took for the first time or again, in order.
+    pub(crate) accepted: Vec<Accepted>,
+    /// The first version of each event, by its id.
+    versions: HashMap<EventId, Arc<str>>,
+    pub(crate) deliveries: Vec<Delivery>,
+    /// The events that someone outside waits for.
+    pub(crate) unheard: Vec<Accepted>,
+    pub(crate) undelivered: Vec<Delivery>,
+    puts: u64,
+    /// An event that was published in two versions, or another thing that must never happen.
+    pub(crate) violations: Vec<String>,
+    pub(crate) trace: Option<Vec<String>>,
+}
+
+impl Outside {
+    pub(crate) fn new(topology: Arc<Topology>, seed: u64, rates: Rates) -> Self {
+        Self {
+            topology,
+            routes: HashMap::new(),
+            rng: Rng::with_seed(seed),
+            rates,
+            outage: None,
+            script: None,
+            actor: "",
+            actor_can_be_gone: false,
+            calls: vec![],
+            faults_met: 0,
+            accepted: vec![],
+            versions: HashMap::new(),
+            deliveries: vec![],
+            unheard: vec![],
+            undelivered: vec![],
+            puts: 0,
+            violations: vec![],
+            trace: None,
+        }
+    }
+
+    /// Nothing goes wrong any more.
+    pub(crate) fn calm_down(&mut self) {
+        (self.rates, self.outage, self.script) = (Rates::default(), None, None);
+    }
+
+    pub(crate) fn note(&mut self, line: impl FnOnce() -> String) {
+        if let Some(trace) = &mut self.trace {
+            trace.push(line());
+        }
+    }
+
+    pub(crate) fn happens(&mut self, share: f64) -> bool {
+        share > 0.0 && self.rng.f64() < share
+    }
+
+    /// Decides about one call.
+    pub(crate) fn judge(&mut self, operation: &'static str) -> Turn {
+        if self.actor_can_be_gone {
+            self.calls.push(Call { function: self.actor, operation });
+        }
+        let fault = match &self.script {
+            Some(script) => script.get(&self.calls.len()).copied().filter(|_| self.actor_can_be_gone),
+            None => self.fault(operation),
+        };
+        if let Some(fault) = fault {
+            self.faults_met += 1;
+            let actor = self.actor;
+            self.note(|| format!("  {actor}: {operation} goes wrong: {fault:?}"));
+        }
+        // How long a call takes beside others decides the order in which they are applied.
+        Turn { waits: if self.script.is_some() { 1 } else { self.rng.u32(0..3) }, fault }
+    }
+
+    fn fault(&mut self, operation: &'static str) -> Option<Fault> {
+        if self.outage == Some(operation) {
+            return Some(Fault::NotApplied);
+        }
+        let rate = self.rates.call;
+        if !self.happens(rate) {
+            return None;
+        }
+        let possible: &[Fault] = if self.actor_can_be_gone {
+            &Fault::ALL
+        } else {
+            &[Fault::NotApplied, Fault::ReplyLost, Fault::Repeated]
+        };
+        possible.get(self.rng.usize(..possible.len())).copied()
+    }
+
+    /// Decides about one entry of a call to the bus.
+    pub(crate) fn judge_entry(&mut self, event: &Outbound) -> Option<Fault> {
+        let rate = self.rates.entry;
+        if !self.happens(rate) {
+            return None;
+        }
+        let event_type = event.event_type.as_str();
+        self.note(|| format!("  the bus answers no for {event_type}"));
+        self.faults_met += 1;
+        Some(if self.rng.bool() { Fault::NotApplied } else { Fault::ReplyLost })
+    }
+
+    /// Takes an event and sends it to the targets of all rules that match.
+    pub(crate) fn accept(&mut self, event: &Outbound) {
+        let accepted = Accepted {
+            event_type: event.event_type,
+            event_id: event.event_id.clone(),
+            detail: event.detail.as_str().into(),
+        };
+        let actor = self.actor;
+        self.note(|| format!("  {actor} publishes {} {}", accepted.event_type.as_str(), accepted.event_id));
+        self.compare_versions(&accepted);
+        if matches!(event.event_type, EventType::ShipmentScheduled | EventType::PaymentRequested) {
+            self.unheard.push(accepted.clone());
+        }
+        self.accept_as_it_is(accepted);
+    }
+
+    pub(crate) fn accept_as_it_is(&mut self, accepted: Accepted) {
+        self.route(&accepted, None);
+        self.accepted.push(accepted);
+    }
+
+    /// Sends an event to its targets again, as EventBridge's replay does.
+    pub(crate) fn replay(&mut self, accepted: &Accepted) {
+        self.route(accepted, Some("the-replay"));
+    }
+
+    fn route(&mut self, accepted: &Accepted, replay_name: Option<&str>) {
+        self.puts += 1;
+        let Accepted { event_type, detail, .. } = accepted;
+        let (source, detail_type) = (event_type.source(), event_type.as_str());
+        let replay = replay_name.map(|name| format!(r#""replay-name":"{name}","#)).unwrap_or_default();
+        let body: Arc<str> = format!(
+            r#"{{"version":"0","id":"bus-{}","detail-type":"{detail_type}","source":"{source}","account":"111122223333","time":"2026-01-31T12:00:00Z","region":"eu-central-1","resources":[],{replay}"detail":{detail}}}"#,
+            self.puts
+        )
+        .into();
+        let topology = Arc::clone(&self.topology);
+        let routes = self.routes.entry(*event_type);
+        let routes = Arc::clone(routes.or_insert_with(|| topology.targets_of(source, detail_type).into()));
+        for rule in routes.iter().copied() {
+            let delivery = Delivery { rule, body: Arc::clone(&body), event_type: *event_type };
+            let (undelivered, duplicate) = (self.rates.undelivered, self.rates.duplicate);
+            if self.happens(undelivered) {
+                self.note(|| {
+                    format!("  the bus gives up on {detail_type} for {}", topology.rules[rule].name)
+                });
+                self.undelivered.push(delivery);
+                continue;
+            }
+            if self.happens(duplicate) {
+                self.deliveries.push(delivery.clone());
+            }
+            self.deliveries.push(delivery);
+        }
+    }
+
+    /// An event that is published again must be the same to the letter, but for what its producer does not promise.
+    fn compare_versions(&mut self, accepted: &Accepted) {
+        let Some(first) = self.versions.get(&accepted.event_id) else {
+            self.versions.insert(accepted.event_id.clone(), Arc::clone(&accepted.detail));
+            return;
+        };
+        if *first == accepted.detail
+            || without_what_may_differ(first) == without_what_may_differ(&accepted.detail)
+        {
+            return;
+        }
+        let violation = format!(
+            "an event was published in two versions: {} {}\n    {first}\n    {}",
+            accepted.event_type.as_str(),
+            accepted.event_id,
+            accepted.detail
+        );
+        self.violations.push(violation);
+    }
+}
+
+/// The example provider answers at the time of answering, and a refund is asked for by whoever finds that the money came
+/// too late. Both promise the same id and the same data, not the same instant.
+fn without_what_may_differ(detail: &str) -> Value {
+    let mut event: Value = serde_json::from_str(detail).unwrap_or_default();
+    match event["type"].as_str() {
+        Some("payments.payment-captured.v1" | "payments.payment-failed.v1") => event["time"] = Value::Null,
+        Some("payments.refund-requested.v1") => {
+            for name in ["time", "causationid"] {
+                event[name] = Value::Null;
+            }
+            event["data"]["reason"] = Value::Null;
+        }
+        _ => {}
+    }
+    event
+}

@@ -1,0 +1,178 @@
+use std::collections::BTreeMap;
+
+use memory::QueueSettings;
+use serde_json::Value;
+
+/// Where the bus leads: read from the templates, so that what is simulated is what is deployed.
+#[derive(Debug, Clone)]
+pub struct Topology {
+    /// Every rule.
+    pub rules: Vec<Rule>,
+    /// Every queue, by the logical id that the template gives it.
+    pub queues: BTreeMap<String, QueueSettings>,
+}
+
+/// One rule of the bus.
+#[derive(Debug, Clone)]
+pub struct Rule {
+    /// Its logical id.
+    pub name: String,
+    /// What it lets through.
+    pattern: Value,
+    /// Where it leads.
+    pub target: Target,
+}
+
+/// Where a rule leads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// The queue of this logical id.
+    Queue(String),
+    /// The state machine.
+    Checkout,
+}
+
+impl Topology {
+    /// The order process and the payment provider beside it.
+    ///
+    /// # Panics
+    /// When a template says something that is not understood here: the simulation would not be of what is deployed.
+    #[must_use]
+    pub fn of_the_templates() -> Self {
+        let mut topology = Self { rules: vec![], queues: BTreeMap::new() };
+        topology.add(&template_tests::template("template.yaml"), "");
+        topology.add(&template_tests::template("examples/payment-provider/template.yaml"), "PaymentProvider");
+        topology
+    }
+
+    /// The targets of an event, by the rules' places in [`Topology::rules`].
+    #[must_use]
+    pub fn targets_of(&self, source: &str, detail_type: &str) -> Vec<usize> {
+        let matching = self.rules.iter().enumerate().filter(|(_, rule)| rule.matches(source, detail_type));
+        matching.map(|(index, _)| index).collect()
+    }
+
+    fn add(&mut self, template: &Value, prefix: &str) {
+        let resources = template["Resources"].as_object().into_iter().flatten();
+        for (name, resource) in resources {
+            let (name, properties) = (format!("{prefix}{name}"), &resource["Properties"]);
+            match resource["Type"].as_str() {
+                Some("AWS::Events::Rule") => self.rules.push(rule(name, properties, prefix)),
+                Some("AWS::SQS::Queue") => {
+                    self.queues.insert(name, queue(template, properties, prefix));
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+impl Rule {
+    fn matches(&self, source: &str, detail_type: &str) -> bool {
+        let field = |name: &str| match name {
+            "source" => source,
+            "detail-type" => detail_type,
+            _ => not_understood(&self.name, &self.pattern),
+        };
+        let fields = self.pattern.as_object().into_iter().flatten();
+        fields.into_iter().all(|(name, allowed)| {
+            let allowed = allowed.as_array().map(Vec::as_slice).unwrap_or_default();
+            allowed.iter().any(|allowed| self.allows(allowed, field(name)))
+        })
+    }
+
+    fn allows(&self, allowed: &Value, value: &str) -> bool {
+        match (allowed, &allowed["prefix"]) {
+            (Value::String(allowed), _) => allowed == value,
+            (_, Value::String(prefix)) => value.starts_with(prefix.as_str()),
+            _ => not_understood(&self.name, allowed),
+        }
+    }
+}
+
+fn rule(name: String, properties: &Value, prefix: &str) -> Rule {
+    let targets = properties["Targets"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let [target] = targets else { not_understood(&name, &properties["Targets"]) };
+    let target = match (&target["Arn"]["GetAtt"], &target["Arn"]["Ref"]) {
+        (Value::String(attribute), _) => match attribute.strip_suffix(".Arn") {
+            Some(queue) => Target::Queue(format!("{prefix}{queue}")),
+            None => not_understood(&name, target),
+        },
+        (_, Value::String(checkout)) if checkout == "Checkout" => Target::Checkout,
+        _ => not_understood(&name, target),
+    };
+    Rule { name, pattern: properties["EventPattern"].clone(), target }
+}
+
+fn queue(template: &Value, properties: &Value, prefix: &str) -> QueueSettings {
+    let seconds = |name: &str, default: u32| match &properties[name] {
+        Value::Null => default,
+        Value::Number(number) => u32::try_from(number.as_u64().unwrap_or_default()).unwrap_or_default(),
+        // The pace of every deployment but those of tests.
+        other => match template["Mappings"]["Pace"]["standard"][other["FindInMap"][2].as_str().unwrap_or("")]
+            .as_u64()
+        {
+            Some(number) => u32::try_from(number).unwrap_or_default(),
+            None => not_understood(name, other),
+        },
+    };
+    let redrive = &properties["RedrivePolicy"];
+    let redrive = redrive["deadLetterTargetArn"]["GetAtt"].as_str().and_then(|arn| {
+        let receive_count_max = u32::try_from(redrive["maxReceiveCount"].as_u64()?).ok()?;
+        Some((format!("{prefix}{}", arn.strip_suffix(".Arn")?), receive_count_max))
+    });
+    // SQS hides messages for 30 seconds and keeps them for 4 days where nothing is said.
+    QueueSettings {
+        visibility_s: seconds("VisibilityTimeout", 30),
+        retention_s: seconds("MessageRetentionPeriod", 345_600),
+        redrive,
+    }
+}
+
+#[expect(clippy::panic, reason = "a simulation of something else than what is deployed is worse than none")]
+fn not_understood(name: &str, value: &Value) -> ! {
+    panic!("{name}: the simulation does not understand {value}; teach tests/simulation/src/topology.rs")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rules_lead_where_the_template_says() {
+        let topology = Topology::of_the_templates();
+        let targets = |source, detail_type| {
+            let mut names: Vec<_> = topology
+                .targets_of(source, detail_type)
+                .into_iter()
+                .map(|index| topology.rules[index].name.as_str())
+                .collect();
+            names.sort_unstable();
+            names
+        };
+        assert_eq!(
+            targets("orders", "orders.order-placed.v1"),
+            ["EventArchiverRule", "InventoryUpdaterRule", "OrderPlacedRule", "OrderTrackerRule"]
+        );
+        assert_eq!(
+            targets("payments", "payments.payment-requested.v1"),
+            ["EventArchiverRule", "OrderTrackerRule", "PaymentProviderRule"]
+        );
+        assert_eq!(targets("weather", "weather.rained.v1"), ["EventArchiverRule"]);
+    }
+
+    #[test]
+    fn the_queues_are_set_up_as_the_template_says() {
+        let topology = Topology::of_the_templates();
+        let queue = &topology.queues["OrderPlacedQueue"];
+        assert_eq!((queue.visibility_s, queue.retention_s), (180, 604_800));
+        assert_eq!(queue.redrive, Some(("OrderPlacedDeadLetterQueue".to_owned(), 12)));
+        assert!(
+            topology
+                .queues
+                .values()
+                .flat_map(|queue| &queue.redrive)
+                .all(|(name, _)| topology.queues.contains_key(name))
+        );
+    }
+}

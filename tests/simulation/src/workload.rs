@@ -1,0 +1,154 @@
+use contracts::{Line, Money, OrderRequest, Personal, order_id_of_key};
+use domain::OrderId;
+use fastrand::Rng;
+
+/// A SKU of which there is enough for everyone.
+pub(crate) const PLENTY: &str = "PLENTY";
+/// A second one.
+pub(crate) const AMPLE: &str = "AMPLE";
+/// A SKU of which there is too little for all who want it.
+pub(crate) const SCARCE: &str = "SCARCE";
+/// A SKU of which there is nothing.
+pub(crate) const SOLD_OUT: &str = "SOLD-OUT";
+
+/// What is in stock at the beginning.
+pub(crate) const STOCK: [(&str, u64); 4] = [(PLENTY, 1_000), (AMPLE, 1_000), (SCARCE, 5), (SOLD_OUT, 0)];
+
+/// The way that an order is to go while nobody calls it off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Way {
+    /// Paid and sent.
+    Shipped,
+    /// Paid, sent, and picked up by a carrier.
+    PickedUp,
+    /// There is none.
+    OutOfStock,
+    /// There may be none.
+    Contended,
+    /// The card is declined.
+    Declined,
+    /// Nobody answers for the money.
+    Unpaid,
+    /// The money comes after the end.
+    PaidTooLate,
+    /// The wrong amount comes.
+    PaidWrongly,
+    /// It breaks rules, and whoever sent it went past the API.
+    Broken,
+}
+
+impl Way {
+    /// All there are.
+    pub const ALL: [Self; 9] = [
+        Self::Shipped,
+        Self::PickedUp,
+        Self::OutOfStock,
+        Self::Contended,
+        Self::Declined,
+        Self::Unpaid,
+        Self::PaidTooLate,
+        Self::PaidWrongly,
+        Self::Broken,
+    ];
+}
+
+/// How an order is called off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum CallOff {
+    /// By `POST /orders/{id}/cancel`, repeated until it is answered.
+    Api,
+    /// By an event that someone else publishes, perhaps before the order is known.
+    Event,
+}
+
+/// When something outside is to happen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum When {
+    /// So many milliseconds after the beginning.
+    AtMs(i64),
+    /// When the scheduler has taken so many steps.
+    AtStep(u64),
+}
+
+/// One order and all that people do about it.
+#[derive(Debug, Clone)]
+pub struct PlannedOrder {
+    /// Its idempotency key.
+    pub key: String,
+    /// Follows from the key.
+    pub order_id: OrderId,
+    /// How it is to go.
+    pub way: Way,
+    /// When it is placed, in milliseconds after the beginning.
+    pub placed_at_ms: i64,
+    /// Whether, how and when it is called off.
+    pub call_off: Option<(CallOff, When)>,
+}
+
+impl PlannedOrder {
+    /// An order of this way, placed at the beginning.
+    #[must_use]
+    pub fn new(key: String, way: Way) -> Self {
+        Self { order_id: order_id_of_key(&key), key, way, placed_at_ms: 0, call_off: None }
+    }
+
+    /// True when nothing but the order's way decides its end.
+    #[must_use]
+    pub fn is_certain(&self) -> bool {
+        self.call_off.is_none() && self.way != Way::Contended
+    }
+
+    /// What is asked for.
+    #[must_use]
+    pub fn request(&self) -> OrderRequest {
+        let (lines, odd_cents): (&[(&str, i64)], i64) = match self.way {
+            Way::Shipped | Way::PickedUp | Way::Broken => (&[(PLENTY, 2), (AMPLE, 1)], 0),
+            Way::OutOfStock => (&[(PLENTY, 1), (SOLD_OUT, 1)], 0),
+            Way::Contended => (&[(SCARCE, 2), (PLENTY, 1)], 0),
+            Way::Declined => (&[(PLENTY, 1)], 13),
+            Way::Unpaid | Way::PaidTooLate | Way::PaidWrongly => (&[(AMPLE, 1)], 17),
+        };
+        order_of(lines, odd_cents, self.way == Way::Broken)
+    }
+}
+
+fn order_of(lines: &[(&str, i64)], odd_cents: i64, is_broken: bool) -> OrderRequest {
+    let money = |amount_minor| Money { amount_minor, currency: "EUR".to_owned() };
+    let priced = |(sku, quantity): &(&str, i64)| Line {
+        sku: (*sku).to_owned(),
+        quantity: *quantity,
+        unit_price: money(1_000 + odd_cents),
+    };
+    let lines: Vec<Line> = lines.iter().map(priced).collect();
+    let total: i64 = lines.iter().map(|line| line.quantity * line.unit_price.amount_minor).sum();
+    OrderRequest {
+        customer_id: "customer-1".to_owned(),
+        lines,
+        total: money(total + i64::from(is_broken)),
+        personal: Personal {
+            name: "Ada Example".to_owned(),
+            email: "ada@example.com".to_owned(),
+            phone: None,
+            street: "1 Analytical Row".to_owned(),
+            city: "London".to_owned(),
+            postal_code: "N1 9GU".to_owned(),
+            country: "GB".to_owned(),
+        },
+    }
+}
+
+/// Orders by the seed: some of every way, some of them called off.
+#[must_use]
+pub(crate) fn orders(rng: &mut Rng, count: usize) -> Vec<PlannedOrder> {
+    let order = |number: usize| {
+        let way = *rng.choice(Way::ALL.iter()).unwrap_or(&Way::Shipped);
+        let mut order = PlannedOrder::new(format!("simulated-{number}"), way);
+        order.placed_at_ms = rng.i64(0..2_000);
+        if rng.f64() < 0.3 {
+            let how = if rng.bool() { CallOff::Api } else { CallOff::Event };
+            order.call_off = Some((how, When::AtMs(rng.i64(0..6_000))));
+        }
+        order
+    };
+    (0..count).map(order).collect()
+}

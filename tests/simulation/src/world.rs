@@ -1,0 +1,970 @@
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
+use contracts::{
+    Data, Event, EventType, Money, Outbound, ParcelPickedUp, PaymentCaptured, PaymentRequested, Reason,
+    derived_event_id,
+};
+use domain::{EventId, OrderId, ShipmentId, Sku, Timestamp};
+use event_archiver::EventArchiver;
+use fastrand::Rng;
+use inventory_updater::InventoryUpdater;
+use memory::{
+    Faults, ManualClock, MemoryEventBus, MemoryEventLake, MemoryFulfilmentCentre, MemoryOrderStore,
+    MemoryOrderViewStore, MemoryPaymentTasks, MemoryQueues, MemoryShipmentStore, MemoryStockStore, Received,
+};
+use order_api::OrderApi;
+use order_placed::OrderPlacedHandler;
+use order_tracker::OrderTracker;
+use payment_callback::PaymentCallback;
+use payment_provider::PaymentProvider;
+use ports::{Clock, MessageQueue, PortError, Postponement, Quarantine, Quarantined, StockCounts};
+use runtime::{Consumer, Deadline, Handler, SqsBatchResponse, SqsEvent, SqsMessage};
+use serde_json::Value;
+use shipping_notifier::ShippingNotifier;
+
+use crate::checkout::{Execution, Machine, Wait};
+use crate::invariants::Archived;
+use crate::outside::{Accepted, Delivery, Outside, Rates};
+use crate::topology::{Target, Topology};
+use crate::workload::{CallOff, PlannedOrder, STOCK, Way, When};
+
+/// The instant at which every simulation begins.
+const BEGINNING: Timestamp = Timestamp::from_unix_ms(1_769_860_800_000);
+/// Where consumers put what they can never handle.
+pub(crate) const QUARANTINE_QUEUE: &str = "QuarantineQueue";
+/// The longest that what failed waits to be brought back.
+const REDRIVE_WITHIN_MS: i64 = 1_800_000;
+/// How long a service is down, where one is.
+const OUTAGE_MS: i64 = 1_800_000;
+/// After how many steps a run counts as one that never settles.
+const STEPS_MAX: u64 = 400_000;
+
+type Work<T> = Pin<Box<dyn Future<Output = T>>>;
+
+/// What may be waited for in the flow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Patience {
+    /// As the template says: a payment 15 minutes, a registration 15 minutes.
+    Standard,
+    /// A day: nothing times out before everything else is over, so that an order's way is certain.
+    Long,
+}
+
+/// The time of the simulation.
+#[derive(Debug, Clone)]
+pub(crate) struct SimulatedClock(Arc<ManualClock>);
+
+impl Clock for SimulatedClock {
+    fn now(&self) -> Timestamp {
+        self.0.now()
+    }
+}
+
+/// A function: what runs when its queue has messages.
+struct Function {
+    name: &'static str,
+    queue: &'static str,
+    batch_max: usize,
+    run: Rc<dyn Fn(SqsEvent, Deadline) -> Work<SqsBatchResponse>>,
+}
+
+struct Invocation {
+    number: u64,
+    function: usize,
+    received: Vec<Received>,
+    is_unheard: bool,
+    work: Work<SqsBatchResponse>,
+}
+
+struct Request {
+    client: usize,
+    work: Work<ApiGatewayV2httpResponse>,
+}
+
+struct Running {
+    wait: Arc<Mutex<Wait>>,
+    work: Work<()>,
+}
+
+/// Something that people outside do at a time.
+struct Client {
+    what: Action,
+    at: When,
+    is_busy: bool,
+    attempts: u64,
+}
+
+enum Action {
+    Place(usize),
+    PublishBroken(usize),
+    CancelByApi(usize),
+    CancelByEvent(usize),
+    Publish(Box<Outbound>),
+    Poison { queue: &'static str, body: &'static str },
+    Done,
+}
+
+type Api = OrderApi<MemoryOrderStore, MemoryOrderViewStore, MemoryEventBus, SimulatedClock>;
+
+/// Everything there is, and one scheduler that decides what happens next.
+pub struct World {
+    clock: SimulatedClock,
+    begun_at_ms: i64,
+    /// While something else could happen, time leaps no further than this.
+    leap_ms_max: i64,
+    /// How often messages are left to gather while something else can be done.
+    laziness: f64,
+    rng: Rng,
+    pub(crate) outside: Arc<Mutex<Outside>>,
+    faults: Faults,
+    topology: Arc<Topology>,
+    pub(crate) queues: MemoryQueues,
+    pub(crate) orders: MemoryOrderStore,
+    pub(crate) stock: MemoryStockStore,
+    pub(crate) shipments: MemoryShipmentStore,
+    pub(crate) views: MemoryOrderViewStore,
+    pub(crate) lake: MemoryEventLake,
+    pub(crate) fulfilment_centre: MemoryFulfilmentCentre,
+    machine: Machine,
+    api: Rc<Api>,
+    functions: Vec<Function>,
+    invocations: Vec<Invocation>,
+    requests: Vec<Request>,
+    executions: Vec<Running>,
+    clients: Vec<Client>,
+    pub(crate) planned: Vec<PlannedOrder>,
+    /// What was read of the lake's objects, which never change, by their keys.
+    pub(crate) read: RefCell<BTreeMap<String, Rc<Archived>>>,
+    /// Poison that was put in a queue: which, and what.
+    pub(crate) poison: Vec<(&'static str, &'static str)>,
+    invoked: u64,
+    started: u64,
+    steps: u64,
+    redriven: u64,
+    redriven_at_ms: i64,
+}
+
+impl World {
+    /// A world in which nothing has happened yet.
+    #[must_use]
+    pub fn new(topology: &Arc<Topology>, seed: u64, rates: Rates, patience: Patience) -> Self {
+        let clock = SimulatedClock(Arc::new(ManualClock::new(BEGINNING)));
+        let queues = MemoryQueues::new(Arc::new(clock.clone()));
+        for (name, settings) in &topology.queues {
+            queues.create(name, settings.clone());
+        }
+        let outside = Arc::new(Mutex::new(Outside::new(Arc::clone(topology), seed ^ 0xFA17, rates)));
+        let faults = Faults::default();
+        let judge = Arc::clone(&outside);
+        faults.judged_by(move |operation| lock(&judge).judge(operation));
+        let orders = MemoryOrderStore::with_faults(faults.clone());
+        let tasks = MemoryPaymentTasks::with_faults(faults.clone());
+        let (payment_timeout_ms, leap_ms_max) = match patience {
+            Patience::Standard => (900_000, i64::MAX),
+            Patience::Long => (86_400_000, 3_600_000),
+        };
+        let machine = Machine {
+            orders: orders.clone(),
+            tasks,
+            bus: Arc::new(bus(&outside, &faults)),
+            faults: faults.clone(),
+            clock: clock.clone(),
+            claims: Arc::default(),
+            payment_timeout_ms,
+            registration_timeout_ms: payment_timeout_ms,
+        };
+        let views = MemoryOrderViewStore::with_faults(faults.clone());
+        let api = Rc::new(OrderApi {
+            orders: orders.clone(),
+            views: views.clone(),
+            bus: bus(&outside, &faults),
+            clock: clock.clone(),
+        });
+        let mut rng = Rng::with_seed(seed);
+        let laziness = [0.0, 0.8, 0.95, 0.99][rng.usize(..4)];
+        let mut world = Self {
+            laziness,
+            begun_at_ms: clock.now().unix_ms(),
+            leap_ms_max,
+            rng,
+            outside,
+            topology: Arc::clone(topology),
+            queues,
+            orders,
+            stock: MemoryStockStore::with_faults(faults.clone()),
+            shipments: MemoryShipmentStore::with_faults(faults.clone()),
+            views,
+            lake: MemoryEventLake::with_faults(faults.clone()),
+            fulfilment_centre: MemoryFulfilmentCentre::with_faults(faults.clone()),
+            machine,
+            api,
+            functions: vec![],
+            invocations: vec![],
+            requests: vec![],
+            executions: vec![],
+            clients: vec![],
+            planned: vec![],
+            read: RefCell::default(),
+            poison: vec![],
+            invoked: 0,
+            started: 0,
+            steps: 0,
+            redriven: 0,
+            redriven_at_ms: clock.now().unix_ms(),
+            clock,
+            faults,
+        };
+        world.deploy();
+        world.fill_the_shelves();
+        world
+    }
+
+    /// Every function, behind the queue that the template gives it.
+    fn deploy(&mut self) {
+        let (clock, orders) = (self.clock.clone(), self.orders.clone());
+        let handler = OrderPlacedHandler { orders: orders.clone(), clock: clock.clone() };
+        self.deploy_consumer(order_placed::NAME, "OrderPlacedQueue", handler);
+        let handler = InventoryUpdater { stock: self.stock.clone(), clock: clock.clone() };
+        self.deploy_consumer(inventory_updater::NAME, "InventoryUpdaterQueue", handler);
+        let handler = PaymentCallback { tasks: self.machine.tasks.clone(), orders };
+        self.deploy_consumer(payment_callback::NAME, "PaymentCallbackQueue", handler);
+        let handler = ShippingNotifier {
+            shipments: self.shipments.clone(),
+            fulfilment_centre: self.fulfilment_centre.clone(),
+            clock: clock.clone(),
+        };
+        self.deploy_consumer(shipping_notifier::NAME, "ShippingNotifierQueue", handler);
+        let handler = OrderTracker { views: self.views.clone() };
+        self.deploy_consumer(order_tracker::NAME, "OrderTrackerQueue", handler);
+        let handler = PaymentProvider { clock };
+        self.deploy_consumer(payment_provider::NAME, "PaymentProviderQueue", handler);
+
+        let archiver = Rc::new(EventArchiver { lake: self.lake.clone() });
+        self.functions.push(Function {
+            name: event_archiver::NAME,
+            queue: "EventArchiverQueue",
+            batch_max: 100,
+            run: Rc::new(move |event, deadline| {
+                let archiver = Rc::clone(&archiver);
+                Box::pin(async move { archiver.archive(event, deadline).await })
+            }),
+        });
+        for rule in &self.topology.rules {
+            if let Target::Queue(queue) = &rule.target {
+                let is_served = self.functions.iter().any(|function| function.queue == queue);
+                assert!(is_served, "{}: no function of the simulation serves {queue}", rule.name);
+            }
+        }
+    }
+
+    fn deploy_consumer(&mut self, name: &'static str, queue: &'static str, handler: impl Handler + 'static) {
+        let consumer = Rc::new(Consumer {
+            name,
+            handler,
+            bus: bus(&self.outside, &self.faults),
+            quarantine: QueueQuarantine { queues: self.queues.clone(), faults: self.faults.clone() },
+            queue: OwnQueue { queue, queues: self.queues.clone(), faults: self.faults.clone() },
+        });
+        let run = move |event, deadline| -> Work<SqsBatchResponse> {
+            let consumer = Rc::clone(&consumer);
+            Box::pin(async move { consumer.consume(event, deadline).await })
+        };
+        self.functions.push(Function { name, queue, batch_max: 10, run: Rc::new(run) });
+    }
+
+    fn fill_the_shelves(&self) {
+        // Counted before anything can go wrong.
+        let calm = MemoryStockStore::clone(&self.stock);
+        let rates = std::mem::take(&mut self.outside().rates);
+        for (sku, available) in STOCK {
+            if let Ok(sku) = Sku::parse(sku) {
+                let counted = poll_to_the_end(calm.set_available(&sku, available));
+                debug_assert!(counted.is_some_and(|level| level.is_ok()));
+            }
+        }
+        self.outside().rates = rates;
+    }
+
+    /// Plans an order and what people do about it.
+    pub fn plan(&mut self, order: PlannedOrder) {
+        let index = self.planned.len();
+        let place =
+            if order.way == Way::Broken { Action::PublishBroken(index) } else { Action::Place(index) };
+        self.expect(place, When::AtMs(order.placed_at_ms));
+        if let Some((how, at)) = order.call_off {
+            // Nobody can ask the API about an order that it refused.
+            let cancel = match how {
+                CallOff::Api if order.way != Way::Broken => Action::CancelByApi(index),
+                _ => Action::CancelByEvent(index),
+            };
+            self.expect(cancel, at);
+        }
+        self.planned.push(order);
+    }
+
+    /// Plans a message that nobody can handle.
+    pub fn plan_poison(&mut self, queue: &'static str, body: &'static str, at_ms: i64) {
+        self.expect(Action::Poison { queue, body }, When::AtMs(at_ms));
+    }
+
+    fn expect(&mut self, what: Action, at: When) {
+        self.clients.push(Client { what, at, is_busy: false, attempts: 0 });
+    }
+
+    pub(crate) fn outside(&self) -> MutexGuard<'_, Outside> {
+        lock(&self.outside)
+    }
+
+    /// The queues that functions read, and their dead-letter queues.
+    pub(crate) fn dead_letter_queues(&self) -> Vec<(&'static str, String)> {
+        let dead_letter_queue = |function: &Function| {
+            let (name, _) = self.topology.queues.get(function.queue)?.redrive.clone()?;
+            Some((function.queue, name))
+        };
+        self.functions.iter().filter_map(dead_letter_queue).collect()
+    }
+
+    /// The function that reads a queue.
+    pub(crate) fn consumer_of(&self, queue: &str) -> &'static str {
+        self.functions.iter().find(|function| function.queue == queue).map_or("", |function| function.name)
+    }
+
+    /// How many steps the scheduler took.
+    #[must_use]
+    pub fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    /// How many dead letters were brought back.
+    #[must_use]
+    pub fn redriven(&self) -> u64 {
+        self.redriven
+    }
+
+    fn elapsed_ms(&self) -> i64 {
+        self.clock.now().unix_ms() - self.begun_at_ms
+    }
+
+    // ------------------------------------------------------------------------------------------------------------
+    // The scheduler
+    // ------------------------------------------------------------------------------------------------------------
+
+    /// Lets things happen until nothing is left to do, now or later.
+    ///
+    /// # Errors
+    /// When that never comes, or when something happened that must not.
+    pub fn run(&mut self) -> Result<(), String> {
+        while self.step()? {
+            self.steps += 1;
+            if self.steps > STEPS_MAX {
+                return Err(format!("nothing settled in {STEPS_MAX} steps"));
+            }
+        }
+        Ok(())
+    }
+
+    fn step(&mut self) -> Result<bool, String> {
+        if self.outside().violations.is_empty() {
+            self.answer_outside();
+        } else {
+            return Err(self.outside().violations.join("\n"));
+        }
+        let leap = self.outside().rates.leap;
+        if leap > 0.0 && self.outside().happens(leap) {
+            self.advance(self.leap_ms_max);
+        }
+        if self.elapsed_ms() > OUTAGE_MS {
+            self.outside().outage = None;
+        }
+        let deliveries = self.outside().deliveries.len();
+        let executions: Vec<usize> =
+            (0..self.executions.len()).filter(|index| self.execution_is_ready(*index)).collect();
+        let clients: Vec<usize> =
+            (0..self.clients.len()).filter(|index| self.client_is_ready(&self.clients[*index])).collect();
+        // A poller may come at once or let messages gather.
+        let others =
+            self.invocations.len() + deliveries + executions.len() + clients.len() + self.requests.len();
+        let queues: Vec<usize> = if others > 0 && self.rng.f64() < self.laziness {
+            vec![]
+        } else {
+            // A large batch is worth waiting for, as its batching window says.
+            let window = others > 0 && self.rng.f64() < 0.9;
+            let is_full = |function: &Function| {
+                let wanted = if window && function.batch_max > 10 { function.batch_max / 4 } else { 1 };
+                self.queues.visible(function.queue) >= wanted
+            };
+            (0..self.functions.len()).filter(|index| is_full(&self.functions[*index])).collect()
+        };
+        // A choice among kinds, each as likely as the next, and then among those of a kind.
+        let kinds = [
+            self.invocations.len(),
+            deliveries,
+            executions.len(),
+            clients.len(),
+            queues.len(),
+            self.requests.len(),
+        ];
+        let possible: Vec<usize> = (0..kinds.len()).filter(|kind| kinds[*kind] > 0).collect();
+        if possible.is_empty() {
+            return Ok(self.advance(i64::MAX));
+        }
+        let kind = possible[self.rng.usize(..possible.len())];
+        let which = self.rng.usize(..kinds[kind]);
+        match kind {
+            0 => self.poll_invocation(which)?,
+            1 => self.deliver(which),
+            2 => self.poll_execution(executions[which]),
+            3 => self.act(clients[which]),
+            4 => self.invoke(queues[which]),
+            _ => self.poll_request(which),
+        }
+        Ok(true)
+    }
+
+    /// Moves the clock to when something can happen next, unless that is too far. False when nothing ever will.
+    fn advance(&mut self, leap_ms_max: i64) -> bool {
+        let now_ms = self.clock.now().unix_ms();
+        let queues = self.functions.iter().filter_map(|function| self.queues.next_visible_at(function.queue));
+        let clients = self.clients.iter().filter_map(|client| match client.at {
+            _ if client.is_busy || matches!(client.what, Action::Done) => None,
+            When::AtMs(at_ms) => Some(self.begun_at_ms + at_ms),
+            When::AtStep(_) => None,
+        });
+        let executions = self.executions.iter().filter_map(|execution| match &*lock(&execution.wait) {
+            Wait::Until(at_ms) | Wait::Answer { until_ms: at_ms, .. } => Some(*at_ms),
+            Wait::Nothing | Wait::Redrive => None,
+        });
+        let all = queues.map(Timestamp::unix_ms).chain(clients).chain(executions);
+        let next = all.filter(|at_ms| *at_ms > now_ms).min();
+        // What failed is brought back before anything waits for long.
+        if next.is_none_or(|at_ms| at_ms - self.redriven_at_ms > REDRIVE_WITHIN_MS) {
+            self.redriven_at_ms = now_ms;
+            if self.redrive() {
+                return true;
+            }
+        }
+        match next {
+            Some(at_ms) if at_ms - now_ms > leap_ms_max => true,
+            Some(at_ms) => {
+                self.clock.0.set(Timestamp::from_unix_ms(at_ms));
+                true
+            }
+            None => self.act_although_early(),
+        }
+    }
+
+    /// Whoever waits for a step that never came acts now.
+    fn act_although_early(&mut self) -> bool {
+        let early = |client: &&mut Client| {
+            matches!(client.at, When::AtStep(_)) && !matches!(client.what, Action::Done) && !client.is_busy
+        };
+        match self.clients.iter_mut().find(early) {
+            Some(client) => {
+                client.at = When::AtMs(0);
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn deliver(&mut self, which: usize) {
+        let Delivery { rule, body, event_type } = self.outside().deliveries.swap_remove(which);
+        let rule = &self.topology.rules[rule];
+        self.outside().note(|| format!("{} brings {}", rule.name, event_type.as_str()));
+        match &rule.target {
+            Target::Queue(queue) => {
+                self.queues.send(queue, body, BTreeMap::new());
+            }
+            Target::Checkout => self.start_execution(&body),
+        }
+    }
+
+    fn start_execution(&mut self, body: &str) {
+        let Ok(started_by) = contracts::decode(body) else { return };
+        self.started += 1;
+        let wait = Arc::new(Mutex::new(Wait::Nothing));
+        let execution = Execution {
+            name: format!("execution-{}", self.started),
+            machine: self.machine.clone(),
+            wait: Arc::clone(&wait),
+        };
+        self.executions.push(Running { wait, work: Box::pin(execution.run(started_by)) });
+    }
+
+    fn execution_is_ready(&self, index: usize) -> bool {
+        match &*lock(&self.executions[index].wait) {
+            Wait::Nothing => true,
+            Wait::Until(at_ms) => *at_ms <= self.clock.now().unix_ms(),
+            Wait::Answer { token, until_ms } => {
+                *until_ms <= self.clock.now().unix_ms() || self.machine.tasks.answer(token).is_some()
+            }
+            Wait::Redrive => false,
+        }
+    }
+
+    fn poll_execution(&mut self, which: usize) {
+        {
+            let mut outside = self.outside();
+            (outside.actor, outside.actor_can_be_gone) = ("checkout", false);
+        }
+        let execution = &mut self.executions[which];
+        *lock(&execution.wait) = Wait::Nothing;
+        if poll(execution.work.as_mut()).is_ready() {
+            drop(self.executions.swap_remove(which));
+        }
+    }
+
+    /// Every execution that failed goes on from the state that failed.
+    fn redrive_executions(&self) -> bool {
+        let mut any = false;
+        for execution in &self.executions {
+            let mut wait = lock(&execution.wait);
+            if *wait == Wait::Redrive {
+                *wait = Wait::Nothing;
+                any = true;
+            }
+        }
+        any
+    }
+
+    // ------------------------------------------------------------------------------------------------------------
+    // Lambda and its queues
+    // ------------------------------------------------------------------------------------------------------------
+
+    fn invoke(&mut self, which: usize) {
+        let Function { name, queue, batch_max, run } = &self.functions[which];
+        let batch_max = *batch_max;
+        let wanted = if self.rng.bool() { batch_max } else { self.rng.usize(1..=batch_max) };
+        let mut received: Vec<Received> = vec![];
+        while received.len() < wanted {
+            let more = self.queues.receive(queue, wanted - received.len(), None);
+            if more.is_empty() {
+                break;
+            }
+            received.extend(more);
+        }
+        if received.is_empty() {
+            return;
+        }
+        self.invoked += 1;
+        let rate = self.outside().rates.invocation;
+        let is_out_of_time = self.outside().happens(rate);
+        let is_unheard = self.outside().happens(rate);
+        let remaining = if is_out_of_time { Duration::ZERO } else { Duration::from_secs(3_600) };
+        let number = self.invoked;
+        self.outside().note(|| {
+            let late = if is_out_of_time { ", out of time" } else { "" };
+            format!("{name} #{number} gets {} messages{late}", received.len())
+        });
+        let mut event = SqsEvent::default();
+        event.records = received.iter().map(message).collect();
+        let work = run(event, Deadline::after(remaining));
+        self.invocations.push(Invocation { number, function: which, received, is_unheard, work });
+    }
+
+    fn poll_invocation(&mut self, which: usize) -> Result<(), String> {
+        let invocation = &mut self.invocations[which];
+        let function = &self.functions[invocation.function];
+        {
+            let mut outside = lock(&self.outside);
+            (outside.actor, outside.actor_can_be_gone) = (function.name, true);
+        }
+        let polled = catch_unwind(AssertUnwindSafe(|| poll(invocation.work.as_mut())));
+        let (name, number) = (function.name, invocation.number);
+        if self.faults.take_gone()
+            || polled.is_err()
+            || invocation.is_unheard && matches!(polled, Ok(Poll::Ready(_)))
+        {
+            self.outside().note(|| format!("{name} #{number} is gone"));
+            drop(self.invocations.swap_remove(which));
+        } else if let Ok(Poll::Ready(response)) = polled {
+            let invocation = self.invocations.swap_remove(which);
+            self.acknowledge(&invocation, &response);
+        }
+        if name == inventory_updater::NAME { self.check_the_shelves() } else { Ok(()) }
+    }
+
+    /// What Lambda's poller does: it deletes all but what is reported, or nothing when the report makes no sense.
+    fn acknowledge(&mut self, invocation: &Invocation, response: &SqsBatchResponse) {
+        let Invocation { number, function, received, .. } = invocation;
+        let Function { name, queue, .. } = &self.functions[*function];
+        let failed: Vec<&str> =
+            response.batch_item_failures.iter().map(|failure| failure.item_identifier.as_str()).collect();
+        self.outside()
+            .note(|| format!("{name} #{number} ends, {} of {} failed", failed.len(), received.len()));
+        if !failed.iter().all(|id| received.iter().any(|message| message.message_id == *id)) {
+            return;
+        }
+        for message in received.iter().filter(|message| !failed.contains(&message.message_id.as_str())) {
+            let rate = self.outside().rates.redelivered;
+            if !self.outside().happens(rate) {
+                self.queues.delete(queue, &message.receipt_handle);
+            }
+        }
+    }
+
+    fn check_the_shelves(&self) -> Result<(), String> {
+        for (sku, level) in self.stock.stock_levels() {
+            if !level.is_conserved() {
+                return Err(format!("stock is not conserved: {sku} {level:?}"));
+            }
+        }
+        Ok(())
+    }
+
+    // ------------------------------------------------------------------------------------------------------------
+    // People and others outside
+    // ------------------------------------------------------------------------------------------------------------
+
+    fn client_is_ready(&self, client: &Client) -> bool {
+        let is_time = match client.at {
+            When::AtMs(at_ms) => at_ms <= self.elapsed_ms(),
+            When::AtStep(step) => step <= self.steps,
+        };
+        is_time && !client.is_busy && !matches!(client.what, Action::Done)
+    }
+
+    fn act(&mut self, which: usize) {
+        let client = &mut self.clients[which];
+        client.attempts += 1;
+        let request = match &client.what {
+            Action::Place(order) => place_request(&self.planned[*order]),
+            Action::CancelByApi(order) => cancel_request(&self.planned[*order], client.attempts),
+            Action::PublishBroken(order) => {
+                let event = placed_past_the_api(&self.planned[*order], self.clock.now());
+                return self.publish(which, &event);
+            }
+            Action::CancelByEvent(order) => {
+                let event = called_off(&self.planned[*order], self.clock.now());
+                return self.publish(which, &event);
+            }
+            Action::Publish(event) => {
+                let event = (**event).clone();
+                return self.publish(which, &event);
+            }
+            Action::Poison { queue, body } => {
+                let (queue, body) = (*queue, *body);
+                client.what = Action::Done;
+                self.queues.send(queue, body, BTreeMap::new());
+                self.poison.push((queue, body));
+                return self.outside().note(|| format!("someone puts {body:?} in {queue}"));
+            }
+            Action::Done => return,
+        };
+        client.is_busy = true;
+        let api = Rc::clone(&self.api);
+        let work = Box::pin(async move { api.respond(request).await });
+        self.requests.push(Request { client: which, work });
+    }
+
+    fn publish(&mut self, which: usize, event: &Outbound) {
+        self.clients[which].what = Action::Done;
+        let mut outside = self.outside();
+        outside.actor = "someone outside";
+        outside.accept(event);
+    }
+
+    fn poll_request(&mut self, which: usize) {
+        {
+            let mut outside = self.outside();
+            (outside.actor, outside.actor_can_be_gone) = (order_api::NAME, true);
+        }
+        let Request { client, work } = &mut self.requests[which];
+        let (client, polled) = (*client, poll(work.as_mut()));
+        let status = match polled {
+            _ if self.faults.take_gone() => None,
+            Poll::Ready(response) => Some(response.status_code),
+            Poll::Pending => return,
+        };
+        drop(self.requests.swap_remove(which));
+        self.outside().note(|| format!("the API answers {status:?}"));
+        let now_ms = self.elapsed_ms();
+        let client = &mut self.clients[client];
+        client.is_busy = false;
+        // Whoever has no answer asks again, and so does whoever asked too early.
+        match status {
+            Some(202 | 409) => client.what = Action::Done,
+            Some(422) => self.outside().violations.push("the API refuses a good order".to_owned()),
+            _ => client.at = When::AtMs(now_ms + 1_000),
+        }
+    }
+
+    /// Carriers and odd providers act on what they hear.
+    fn answer_outside(&mut self) {
+        if self.outside().unheard.is_empty() {
+            return;
+        }
+        let unheard = std::mem::take(&mut self.outside().unheard);
+        for Accepted { event_type, detail, .. } in unheard {
+            match event_type {
+                EventType::ShipmentScheduled => self.pick_up(&detail),
+                _ => self.pay_oddly(&detail),
+            }
+        }
+    }
+
+    fn way_of(&self, subject: &str) -> Option<(Way, OrderId)> {
+        let order = self.planned.iter().find(|order| order.order_id.as_str() == subject)?;
+        Some((order.way, order.order_id.clone()))
+    }
+
+    fn pick_up(&mut self, detail: &str) {
+        let cloud_event: Value = serde_json::from_str(detail).unwrap_or_default();
+        let subject = cloud_event["subject"].as_str().unwrap_or_default();
+        let Some((Way::PickedUp, order_id)) = self.way_of(subject) else { return };
+        let data = ParcelPickedUp {
+            order_id: order_id.as_str().to_owned(),
+            shipment_id: ShipmentId::of(&order_id).as_str().to_owned(),
+            parcel_id: format!("parcel-{order_id}"),
+            carrier: "example-parcel".to_owned(),
+        };
+        self.answer_with("carrier", &cloud_event, &order_id, data.into(), BEGINNING, 500);
+    }
+
+    /// For an amount that the example provider never answers, someone else may.
+    fn pay_oddly(&mut self, detail: &str) {
+        let cloud_event: Value = serde_json::from_str(detail).unwrap_or_default();
+        let subject = cloud_event["subject"].as_str().unwrap_or_default();
+        let Some((way, order_id)) = self.way_of(subject) else { return };
+        let Ok(request) = serde_json::from_value::<PaymentRequested>(cloud_event["data"].clone()) else {
+            return;
+        };
+        let (amount_minor, after_ms) = match way {
+            Way::PaidTooLate => (request.amount.amount_minor, self.machine.payment_timeout_ms + 5_000),
+            Way::PaidWrongly => (request.amount.amount_minor - 1, 700),
+            _ => return,
+        };
+        let data = PaymentCaptured {
+            order_id: request.order_id,
+            payment_id: request.payment_id,
+            amount: Money { amount_minor, currency: request.amount.currency },
+            task_token: request.task_token,
+            provider_reference: "odd".to_owned(),
+        };
+        self.answer_with("provider", &cloud_event, &order_id, data.into(), BEGINNING, after_ms);
+    }
+
+    fn answer_with(
+        &mut self,
+        who: &str,
+        cause: &Value,
+        order_id: &OrderId,
+        data: Data,
+        time: Timestamp,
+        after_ms: i64,
+    ) {
+        let Ok(cause) = EventId::parse(cause["id"].as_str().unwrap_or_default()) else { return };
+        let event = Event {
+            id: derived_event_id(&cause, who, 0),
+            subject: order_id.clone().into(),
+            time,
+            correlation_id: order_id.as_str().to_owned(),
+            causation_id: Some(cause),
+            traceparent: None,
+            data,
+        };
+        if let Ok(event) = event.to_outbound() {
+            let at = When::AtMs(self.elapsed_ms() + after_ms);
+            self.expect(Action::Publish(Box::new(event)), at);
+        }
+    }
+
+    // ------------------------------------------------------------------------------------------------------------
+    // After the storm
+    // ------------------------------------------------------------------------------------------------------------
+
+    /// Nothing goes wrong any more; what failed is brought back until nothing is left to be done.
+    ///
+    /// # Errors
+    /// As [`World::run`].
+    pub fn settle(&mut self) -> Result<(), String> {
+        self.outside().note(|| "everything works again".to_owned());
+        self.outside().calm_down();
+        self.run()
+    }
+
+    /// Brings back what failed. False when nothing did.
+    fn redrive(&mut self) -> bool {
+        let executions = self.redrive_executions();
+        let letters = self.redrive_dead_letters();
+        executions || letters
+    }
+
+    fn redrive_dead_letters(&mut self) -> bool {
+        let before = self.redriven;
+        let undelivered = std::mem::take(&mut self.outside().undelivered);
+        self.redriven += undelivered.len() as u64;
+        self.outside().deliveries.extend(undelivered);
+        for (queue, dead_letter_queue) in self.dead_letter_queues() {
+            loop {
+                let letters = self.queues.receive(&dead_letter_queue, 10, None);
+                if letters.is_empty() {
+                    break;
+                }
+                for letter in letters {
+                    self.outside().note(|| format!("a dead letter goes back to {queue}"));
+                    self.queues.send(queue, letter.body, letter.attributes);
+                    self.queues.delete(&dead_letter_queue, &letter.receipt_handle);
+                    self.redriven += 1;
+                }
+            }
+        }
+        self.redriven > before
+    }
+
+    /// Sends every event through the bus again.
+    pub fn replay_everything(&mut self) {
+        let mut outside = self.outside();
+        outside.note(|| "everything is replayed".to_owned());
+        for accepted in outside.accepted.clone() {
+            outside.replay(&accepted);
+        }
+    }
+}
+
+fn bus(outside: &Arc<Mutex<Outside>>, faults: &Faults) -> MemoryEventBus {
+    let bus = MemoryEventBus::with_faults(faults.clone());
+    let (takes, refuses) = (Arc::clone(outside), Arc::clone(outside));
+    bus.on_published(move |event| lock(&takes).accept(event));
+    bus.fail_entries(move |event| lock(&refuses).judge_entry(event));
+    bus
+}
+
+/// The quarantine queue.
+struct QueueQuarantine {
+    queues: MemoryQueues,
+    faults: Faults,
+}
+
+impl Quarantine for QueueQuarantine {
+    async fn put(&self, messages: &[Quarantined]) -> Vec<Result<(), PortError>> {
+        let mut answers = Vec::with_capacity(messages.len());
+        for message in messages {
+            let put = || {
+                let attributes = [
+                    ("consumer", message.consumer.clone()),
+                    ("reason_code", message.reason_code.clone()),
+                    ("reason", message.reason.clone()),
+                    ("message_id", message.message_id.clone()),
+                    ("receive_count", message.receive_count.to_string()),
+                ];
+                let attributes = attributes.map(|(name, value)| (name.to_owned(), value));
+                self.queues.send(QUARANTINE_QUEUE, message.body.as_str(), attributes.into());
+                Ok(())
+            };
+            answers.push(self.faults.call("memory:Quarantine", put).await);
+        }
+        answers
+    }
+}
+
+/// The queue that a function reads.
+struct OwnQueue {
+    queue: &'static str,
+    queues: MemoryQueues,
+    faults: Faults,
+}
+
+impl MessageQueue for OwnQueue {
+    async fn postpone(&self, messages: &[Postponement]) -> Result<(), PortError> {
+        let postpone = || {
+            for Postponement { receipt_handle, delay_s } in messages {
+                self.queues.change_visibility(self.queue, receipt_handle, *delay_s);
+            }
+            Ok(())
+        };
+        self.faults.call("memory:Postpone", postpone).await
+    }
+}
+
+/// A message as Lambda hands it over.
+fn message(received: &Received) -> SqsMessage {
+    let mut message = SqsMessage::default();
+    message.message_id = Some(received.message_id.clone());
+    message.receipt_handle = Some(received.receipt_handle.clone());
+    message.body = Some(received.body.to_string());
+    message.attributes = [
+        ("ApproximateReceiveCount".to_owned(), received.receive_count.to_string()),
+        ("SentTimestamp".to_owned(), received.sent_at.unix_ms().to_string()),
+    ]
+    .into();
+    message
+}
+
+fn request(route: &str) -> ApiGatewayV2httpRequest {
+    let mut request = ApiGatewayV2httpRequest::default();
+    request.route_key = Some(route.to_owned());
+    request
+}
+
+fn place_request(order: &PlannedOrder) -> ApiGatewayV2httpRequest {
+    let mut request = request("POST /orders");
+    if let Ok(key) = order.key.parse() {
+        request.headers.insert("idempotency-key", key);
+    }
+    request.body = serde_json::to_string(&order.request()).ok();
+    request
+}
+
+fn cancel_request(order: &PlannedOrder, attempt: u64) -> ApiGatewayV2httpRequest {
+    let mut request = request("POST /orders/{id}/cancel");
+    request.path_parameters.insert("id".to_owned(), order.order_id.as_str().to_owned());
+    request.request_context.request_id = Some(format!("cancel-{}-{attempt}", order.key));
+    request
+}
+
+/// The event of an order that the API would have refused.
+fn placed_past_the_api(order: &PlannedOrder, at: Timestamp) -> Outbound {
+    from_outside(order, "past-the-api", at, order.request().into_order_placed(&order.order_id).into())
+}
+
+fn called_off(order: &PlannedOrder, at: Timestamp) -> Outbound {
+    let data = contracts::CancellationRequested {
+        order_id: order.order_id.as_str().to_owned(),
+        reason: Reason::new("customer_request", "The customer asked for it."),
+    };
+    from_outside(order, "call-off", at, data.into())
+}
+
+fn from_outside(order: &PlannedOrder, who: &str, at: Timestamp, data: Data) -> Outbound {
+    let id = EventId::parse(&format!("{who}:{}", order.order_id));
+    let event = id.map(|id| Event {
+        id,
+        subject: order.order_id.clone().into(),
+        time: at,
+        correlation_id: order.order_id.as_str().to_owned(),
+        causation_id: None,
+        traceparent: None,
+        data,
+    });
+    match event.map(|event| event.to_outbound()) {
+        Ok(Ok(event)) => event,
+        problem => unreachable!("an event of the simulation: {problem:?}"),
+    }
+}
+
+fn poll<T>(work: Pin<&mut (impl Future<Output = T> + ?Sized)>) -> Poll<T> {
+    work.poll(&mut Context::from_waker(Waker::noop()))
+}
+
+/// Polls what waits for nothing but its turn.
+fn poll_to_the_end<T>(work: impl Future<Output = T>) -> Option<T> {
+    let mut work = std::pin::pin!(work);
+    (0..100).find_map(|_| match poll(work.as_mut()) {
+        Poll::Ready(output) => Some(output),
+        Poll::Pending => None,
+    })
+}
+
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
