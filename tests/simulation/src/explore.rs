@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use fastrand::Rng;
 use memory::Fault;
 
-use crate::invariants::{Remains, broken, events_of};
+use crate::invariants::{Remains, Seen, broken, events_of};
 use crate::outside::{Call, Rates};
 use crate::topology::Topology;
 use crate::workload::{CallOff, PlannedOrder, Way, When, orders};
@@ -238,10 +238,28 @@ type Certain = BTreeMap<String, BTreeSet<(String, String)>>;
 
 /// What happens to these orders when nothing goes wrong.
 fn undisturbed(topology: &Arc<Topology>, orders: &[PlannedOrder]) -> Result<Certain, Vec<String>> {
+    Ok(certain(&calm(topology, orders).map_err(|problem| vec![problem])?))
+}
+
+fn calm(topology: &Arc<Topology>, orders: &[PlannedOrder]) -> Result<World, String> {
     let mut calm = World::new(topology, 1, Rates::default(), Patience::Long);
     orders.iter().for_each(|order| calm.plan(order.clone()));
-    calm.run().map_err(|problem| vec![problem])?;
-    Ok(certain(&calm))
+    calm.run()?;
+    Ok(calm)
+}
+
+/// The events of each order when nothing goes wrong, by the order's id.
+///
+/// # Errors
+/// When something happened that must not.
+pub fn undisturbed_events(
+    topology: &Arc<Topology>,
+    orders: &[PlannedOrder],
+) -> Result<BTreeMap<String, BTreeSet<Seen>>, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+    let runtime = runtime.map_err(|error| error.to_string())?;
+    let _guard = runtime.enter();
+    Ok(events_of(&calm(topology, orders)?))
 }
 
 fn certain(world: &World) -> Certain {

@@ -19,9 +19,10 @@ mod world;
 
 pub use explore::{
     Budget, Covered, Failure, Figures, Mishap, Plan, every_cancellation, every_crash, run, search, shrink,
+    undisturbed_events,
 };
 pub use invariants::{Remains, Seen, broken, events_of};
 pub use outside::{Call, Rates};
 pub use topology::{Rule, Target, Topology};
-pub use workload::{CallOff, PlannedOrder, Way, When};
+pub use workload::{CallOff, Delay, PlannedOrder, STOCK, Way, When};
 pub use world::{Patience, World};

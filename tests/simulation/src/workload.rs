@@ -1,6 +1,10 @@
-use contracts::{Line, Money, OrderRequest, Personal, order_id_of_key};
-use domain::OrderId;
+use contracts::{
+    CancellationRequested, Data, Event, EventType, Line, Money, OrderRequest, Outbound, ParcelPickedUp,
+    PaymentCaptured, PaymentRequested, Personal, Reason, derived_event_id, order_id_of_key,
+};
+use domain::{EventId, OrderId, ShipmentId, Timestamp};
 use fastrand::Rng;
+use serde::Deserialize;
 
 /// A SKU of which there is enough for everyone.
 pub(crate) const PLENTY: &str = "PLENTY";
@@ -12,7 +16,7 @@ pub(crate) const SCARCE: &str = "SCARCE";
 pub(crate) const SOLD_OUT: &str = "SOLD-OUT";
 
 /// What is in stock at the beginning.
-pub(crate) const STOCK: [(&str, u64); 4] = [(PLENTY, 1_000), (AMPLE, 1_000), (SCARCE, 5), (SOLD_OUT, 0)];
+pub const STOCK: [(&str, u64); 4] = [(PLENTY, 1_000), (AMPLE, 1_000), (SCARCE, 5), (SOLD_OUT, 0)];
 
 /// The way that an order is to go while nobody calls it off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -70,6 +74,15 @@ pub enum When {
     AtStep(u64),
 }
 
+/// How long someone outside takes to answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Delay {
+    /// So many milliseconds.
+    Ms(i64),
+    /// Until the checkout waits no longer.
+    UntilTheTimeOut,
+}
+
 /// One order and all that people do about it.
 #[derive(Debug, Clone)]
 pub struct PlannedOrder {
@@ -98,6 +111,75 @@ impl PlannedOrder {
         self.call_off.is_none() && self.way != Way::Contended
     }
 
+    /// The event of an order that the API would have refused.
+    #[must_use]
+    pub fn placed_past_the_api(&self, at: Timestamp) -> Outbound {
+        self.publish("past-the-api", at, self.request().into_order_placed(&self.order_id).into())
+    }
+
+    /// The event that calls it off.
+    #[must_use]
+    pub fn called_off(&self, at: Timestamp) -> Outbound {
+        let data = CancellationRequested {
+            order_id: self.order_id.as_str().to_owned(),
+            reason: Reason::new("customer_request", "The customer asked for it."),
+        };
+        self.publish("call-off", at, data.into())
+    }
+
+    fn publish(&self, who: &str, at: Timestamp, data: Data) -> Outbound {
+        self.event(&format!("{who}:{}", self.order_id), None, at, data)
+    }
+
+    /// What a carrier, or a provider where the example provider is silent, publishes when it hears this event.
+    #[must_use]
+    pub fn answer(&self, event_type: EventType, detail: &str) -> Option<(Outbound, Delay)> {
+        let heard: Heard = serde_json::from_str(detail).ok()?;
+        if heard.subject != self.order_id.as_str() {
+            return None;
+        }
+        let cause = EventId::parse(&heard.id).ok()?;
+        let (who, data, delay): (_, Data, _) = match (event_type, self.way) {
+            (EventType::ShipmentScheduled, Way::PickedUp) => {
+                ("carrier", self.picked_up().into(), Delay::Ms(500))
+            }
+            (EventType::PaymentRequested, Way::PaidTooLate) => {
+                ("provider", captured(heard.data, 0)?.into(), Delay::UntilTheTimeOut)
+            }
+            (EventType::PaymentRequested, Way::PaidWrongly) => {
+                ("provider", captured(heard.data, -1)?.into(), Delay::Ms(700))
+            }
+            _ => return None,
+        };
+        let id = derived_event_id(&cause, who, 0);
+        Some((self.event(id.as_str(), Some(cause), Timestamp::from_unix_ms(1_769_860_800_000), data), delay))
+    }
+
+    fn picked_up(&self) -> ParcelPickedUp {
+        ParcelPickedUp {
+            order_id: self.order_id.as_str().to_owned(),
+            shipment_id: ShipmentId::of(&self.order_id).as_str().to_owned(),
+            parcel_id: format!("parcel-{}", self.order_id),
+            carrier: "example-parcel".to_owned(),
+        }
+    }
+
+    fn event(&self, id: &str, causation_id: Option<EventId>, time: Timestamp, data: Data) -> Outbound {
+        let event = EventId::parse(id).map(|id| Event {
+            id,
+            subject: self.order_id.clone().into(),
+            time,
+            correlation_id: self.order_id.as_str().to_owned(),
+            causation_id,
+            traceparent: None,
+            data,
+        });
+        match event.map(|event| event.to_outbound()) {
+            Ok(Ok(event)) => event,
+            problem => unreachable!("an event of the simulation: {problem:?}"),
+        }
+    }
+
     /// What is asked for.
     #[must_use]
     pub fn request(&self) -> OrderRequest {
@@ -110,6 +192,27 @@ impl PlannedOrder {
         };
         order_of(lines, odd_cents, self.way == Way::Broken)
     }
+}
+
+#[derive(Deserialize)]
+struct Heard {
+    id: String,
+    subject: String,
+    data: serde_json::Value,
+}
+
+fn captured(request: serde_json::Value, surplus_minor: i64) -> Option<PaymentCaptured> {
+    let request: PaymentRequested = serde_json::from_value(request).ok()?;
+    Some(PaymentCaptured {
+        order_id: request.order_id,
+        payment_id: request.payment_id,
+        amount: Money {
+            amount_minor: request.amount.amount_minor + surplus_minor,
+            currency: request.amount.currency,
+        },
+        task_token: request.task_token,
+        provider_reference: "odd".to_owned(),
+    })
 }
 
 fn order_of(lines: &[(&str, i64)], odd_cents: i64, is_broken: bool) -> OrderRequest {

@@ -9,11 +9,8 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
-use contracts::{
-    Data, Event, EventType, Money, Outbound, ParcelPickedUp, PaymentCaptured, PaymentRequested, Reason,
-    derived_event_id,
-};
-use domain::{EventId, OrderId, ShipmentId, Sku, Timestamp};
+use contracts::Outbound;
+use domain::{Sku, Timestamp};
 use event_archiver::EventArchiver;
 use fastrand::Rng;
 use inventory_updater::InventoryUpdater;
@@ -28,14 +25,13 @@ use payment_callback::PaymentCallback;
 use payment_provider::PaymentProvider;
 use ports::{Clock, MessageQueue, PortError, Postponement, Quarantine, Quarantined, StockCounts};
 use runtime::{Consumer, Deadline, Handler, SqsBatchResponse, SqsEvent, SqsMessage};
-use serde_json::Value;
 use shipping_notifier::ShippingNotifier;
 
 use crate::checkout::{Execution, Machine, Wait};
 use crate::invariants::Archived;
-use crate::outside::{Accepted, Delivery, Outside, Rates};
+use crate::outside::{Delivery, Outside, Rates};
 use crate::topology::{Target, Topology};
-use crate::workload::{CallOff, PlannedOrder, STOCK, Way, When};
+use crate::workload::{CallOff, Delay, PlannedOrder, STOCK, Way, When};
 
 /// The instant at which every simulation begins.
 const BEGINNING: Timestamp = Timestamp::from_unix_ms(1_769_860_800_000);
@@ -640,11 +636,11 @@ impl World {
             Action::Place(order) => place_request(&self.planned[*order]),
             Action::CancelByApi(order) => cancel_request(&self.planned[*order], client.attempts),
             Action::PublishBroken(order) => {
-                let event = placed_past_the_api(&self.planned[*order], self.clock.now());
+                let event = self.planned[*order].placed_past_the_api(self.clock.now());
                 return self.publish(which, &event);
             }
             Action::CancelByEvent(order) => {
-                let event = called_off(&self.planned[*order], self.clock.now());
+                let event = self.planned[*order].called_off(self.clock.now());
                 return self.publish(which, &event);
             }
             Action::Publish(event) => {
@@ -700,81 +696,19 @@ impl World {
 
     /// Carriers and odd providers act on what they hear.
     fn answer_outside(&mut self) {
-        if self.outside().unheard.is_empty() {
-            return;
-        }
         let unheard = std::mem::take(&mut self.outside().unheard);
-        for Accepted { event_type, detail, .. } in unheard {
-            match event_type {
-                EventType::ShipmentScheduled => self.pick_up(&detail),
-                _ => self.pay_oddly(&detail),
+        for heard in unheard {
+            let answers =
+                self.planned.iter().filter_map(|order| order.answer(heard.event_type, &heard.detail));
+            let answers: Vec<(Outbound, Delay)> = answers.collect();
+            for (answer, delay) in answers {
+                let after_ms = match delay {
+                    Delay::Ms(after_ms) => after_ms,
+                    Delay::UntilTheTimeOut => self.machine.payment_timeout_ms + 5_000,
+                };
+                let at = When::AtMs(self.elapsed_ms() + after_ms);
+                self.expect(Action::Publish(Box::new(answer)), at);
             }
-        }
-    }
-
-    fn way_of(&self, subject: &str) -> Option<(Way, OrderId)> {
-        let order = self.planned.iter().find(|order| order.order_id.as_str() == subject)?;
-        Some((order.way, order.order_id.clone()))
-    }
-
-    fn pick_up(&mut self, detail: &str) {
-        let cloud_event: Value = serde_json::from_str(detail).unwrap_or_default();
-        let subject = cloud_event["subject"].as_str().unwrap_or_default();
-        let Some((Way::PickedUp, order_id)) = self.way_of(subject) else { return };
-        let data = ParcelPickedUp {
-            order_id: order_id.as_str().to_owned(),
-            shipment_id: ShipmentId::of(&order_id).as_str().to_owned(),
-            parcel_id: format!("parcel-{order_id}"),
-            carrier: "example-parcel".to_owned(),
-        };
-        self.answer_with("carrier", &cloud_event, &order_id, data.into(), BEGINNING, 500);
-    }
-
-    /// For an amount that the example provider never answers, someone else may.
-    fn pay_oddly(&mut self, detail: &str) {
-        let cloud_event: Value = serde_json::from_str(detail).unwrap_or_default();
-        let subject = cloud_event["subject"].as_str().unwrap_or_default();
-        let Some((way, order_id)) = self.way_of(subject) else { return };
-        let Ok(request) = serde_json::from_value::<PaymentRequested>(cloud_event["data"].clone()) else {
-            return;
-        };
-        let (amount_minor, after_ms) = match way {
-            Way::PaidTooLate => (request.amount.amount_minor, self.machine.payment_timeout_ms + 5_000),
-            Way::PaidWrongly => (request.amount.amount_minor - 1, 700),
-            _ => return,
-        };
-        let data = PaymentCaptured {
-            order_id: request.order_id,
-            payment_id: request.payment_id,
-            amount: Money { amount_minor, currency: request.amount.currency },
-            task_token: request.task_token,
-            provider_reference: "odd".to_owned(),
-        };
-        self.answer_with("provider", &cloud_event, &order_id, data.into(), BEGINNING, after_ms);
-    }
-
-    fn answer_with(
-        &mut self,
-        who: &str,
-        cause: &Value,
-        order_id: &OrderId,
-        data: Data,
-        time: Timestamp,
-        after_ms: i64,
-    ) {
-        let Ok(cause) = EventId::parse(cause["id"].as_str().unwrap_or_default()) else { return };
-        let event = Event {
-            id: derived_event_id(&cause, who, 0),
-            subject: order_id.clone().into(),
-            time,
-            correlation_id: order_id.as_str().to_owned(),
-            causation_id: Some(cause),
-            traceparent: None,
-            data,
-        };
-        if let Ok(event) = event.to_outbound() {
-            let at = When::AtMs(self.elapsed_ms() + after_ms);
-            self.expect(Action::Publish(Box::new(event)), at);
         }
     }
 
@@ -920,36 +854,6 @@ fn cancel_request(order: &PlannedOrder, attempt: u64) -> ApiGatewayV2httpRequest
     request.path_parameters.insert("id".to_owned(), order.order_id.as_str().to_owned());
     request.request_context.request_id = Some(format!("cancel-{}-{attempt}", order.key));
     request
-}
-
-/// The event of an order that the API would have refused.
-fn placed_past_the_api(order: &PlannedOrder, at: Timestamp) -> Outbound {
-    from_outside(order, "past-the-api", at, order.request().into_order_placed(&order.order_id).into())
-}
-
-fn called_off(order: &PlannedOrder, at: Timestamp) -> Outbound {
-    let data = contracts::CancellationRequested {
-        order_id: order.order_id.as_str().to_owned(),
-        reason: Reason::new("customer_request", "The customer asked for it."),
-    };
-    from_outside(order, "call-off", at, data.into())
-}
-
-fn from_outside(order: &PlannedOrder, who: &str, at: Timestamp, data: Data) -> Outbound {
-    let id = EventId::parse(&format!("{who}:{}", order.order_id));
-    let event = id.map(|id| Event {
-        id,
-        subject: order.order_id.clone().into(),
-        time: at,
-        correlation_id: order.order_id.as_str().to_owned(),
-        causation_id: None,
-        traceparent: None,
-        data,
-    });
-    match event.map(|event| event.to_outbound()) {
-        Ok(Ok(event)) => event,
-        problem => unreachable!("an event of the simulation: {problem:?}"),
-    }
 }
 
 fn poll<T>(work: Pin<&mut (impl Future<Output = T> + ?Sized)>) -> Poll<T> {
