@@ -23,6 +23,11 @@ fn the_stock_store_conforms() {
 }
 
 #[test]
+fn contended_stock_is_promised_to_the_last_piece() {
+    block_on(conformance::contended_stock(&MemoryStockStore::default(), "memory"));
+}
+
+#[test]
 fn the_shipment_store_conforms() {
     block_on(conformance::shipment_store(&MemoryShipmentStore::default(), "memory"));
 }

@@ -9,6 +9,7 @@
 
 #![allow(clippy::expect_used, clippy::panic, reason = "a suite reports by panicking, as a test does")]
 
+mod contended_stock;
 mod event_bus;
 mod event_lake;
 mod fulfilment_centre;
@@ -25,6 +26,7 @@ use std::fmt::Debug;
 
 use domain::{EventId, OrderId, Quantity, Sku, StockLine, Timestamp};
 
+pub use contended_stock::contended_stock;
 pub use event_bus::{event_bus, event_bus_that_refuses, is_to_be_refused};
 pub use event_lake::event_lake;
 pub use fulfilment_centre::fulfilment_centre;

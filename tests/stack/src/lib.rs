@@ -1,4 +1,8 @@
-//! What the stack tests share: a stack of their own, orders, and the means to kill functions.
+//! What the stack tests share: a stack of their own, orders, and the means to kill functions; and for the adapters alone,
+//! [`Judge`]s.
+
+mod dynamodb_local;
+mod judge;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,6 +19,8 @@ use ports::StockCounts;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
+
+pub use judge::Judge;
 
 /// A stack of one test's own. Dropping it stops it and removes what it wrote.
 #[derive(Debug)]

@@ -9,6 +9,8 @@ use anyhow::{Context, Result, bail};
 
 use crate::{Progress, processes, repository};
 
+const UNREACHABLE: &str = "cannot be installed. Is a Python package index reachable?";
+
 /// The programs, installed.
 #[derive(Debug, Clone)]
 pub struct Tools {
@@ -22,24 +24,35 @@ impl Tools {
     /// When Python or its venv module is missing, or when a package cannot be installed.
     pub fn ready(progress: &Progress) -> Result<Self> {
         let folder = repository::tools();
-        fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
-        // Two commands may start at the same time; the second finds the work done.
-        let lock = File::create(folder.join("lock")).context("cannot create the lock of .tools")?;
-        lock.lock().context("cannot take the lock of .tools")?;
-
         let environment = folder.join("python");
         let requirements = repository::root().join("tools/requirements.txt");
         let wanted = fs::read_to_string(&requirements).context("cannot read tools/requirements.txt")?;
         // A virtual environment cannot be moved, so its place belongs to the stamp.
         let wanted = format!("{}\n{wanted}", environment.display());
-        let stamp = folder.join("installed");
-        if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
+        let is_new = install_once(&folder.join("lock"), &folder.join("installed"), &wanted, || {
+            install(&environment, &requirements, &folder.join("install.log"), progress)
+        })?;
+        if !is_new {
             progress.say("tools: ready");
-        } else {
-            install(&environment, &requirements, &folder.join("install.log"), progress)?;
-            fs::write(&stamp, wanted).context("cannot write the stamp of .tools")?;
         }
         Ok(Self { programs: environment.join("bin") })
+    }
+
+    /// Installs what a requirements file pins into a folder, beside the environment's own packages.
+    ///
+    /// # Errors
+    /// When a package cannot be installed.
+    pub fn install_into(
+        &self,
+        folder: &Path,
+        requirements: &Path,
+        log: &Path,
+        progress: &Progress,
+    ) -> Result<()> {
+        let mut pip = pip_install(self.command("python"), requirements);
+        pip.arg("--target").arg(folder);
+        processes::run(&mut pip, log, progress, |_| None)
+            .with_context(|| format!("{}: {UNREACHABLE}", requirements.display()))
     }
 
     /// A command of the environment: `python`, `sam`.
@@ -61,6 +74,33 @@ impl Tools {
     }
 }
 
+/// Installs something unless the stamp says that exactly this was installed before. Two commands may start at the
+/// same time; the second finds the work done. Says whether it did anything.
+///
+/// # Errors
+/// When the installation fails, or the lock or the stamp cannot be written.
+pub fn install_once(
+    lock: &Path,
+    stamp: &Path,
+    wanted: &str,
+    install: impl FnOnce() -> Result<()>,
+) -> Result<bool> {
+    let folder = lock.parent().unwrap_or(lock);
+    fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    let lock = File::create(lock).with_context(|| format!("cannot create {}", lock.display()))?;
+    lock.lock().context("cannot take the lock of .tools")?;
+    if fs::read_to_string(stamp).is_ok_and(|installed| installed == wanted) {
+        return Ok(false);
+    }
+    // What is half installed must not be taken for what the old stamp says.
+    if stamp.exists() {
+        fs::remove_file(stamp).with_context(|| format!("cannot remove {}", stamp.display()))?;
+    }
+    install()?;
+    fs::write(stamp, wanted).with_context(|| format!("cannot write {}", stamp.display()))?;
+    Ok(true)
+}
+
 fn install(environment: &Path, requirements: &Path, log: &Path, progress: &Progress) -> Result<()> {
     check_python()?;
     let packages = fs::read_to_string(requirements).unwrap_or_default();
@@ -75,17 +115,7 @@ fn install(environment: &Path, requirements: &Path, log: &Path, progress: &Progr
     processes::run(&mut create, log, progress, |_| None).context("cannot create .tools/python")?;
 
     let mut done = 0;
-    let mut pip = Command::new(environment.join("bin/python"));
-    pip.args([
-        "-m",
-        "pip",
-        "install",
-        "--disable-pip-version-check",
-        "--no-input",
-        "--no-deps",
-        "--no-compile",
-    ]);
-    pip.args(["--progress-bar", "off"]).arg("--requirement").arg(requirements);
+    let mut pip = pip_install(Command::new(environment.join("bin/python")), requirements);
     processes::run(&mut pip, log, progress, |line| {
         if line.starts_with("Collecting ") {
             done += 1;
@@ -93,9 +123,25 @@ fn install(environment: &Path, requirements: &Path, log: &Path, progress: &Progr
         }
         line.starts_with("Installing collected").then(|| "unpacking them".to_owned())
     })
-    .context("cannot install tools/requirements.txt: is a Python package index reachable?")?;
+    .with_context(|| format!("tools/requirements.txt: {UNREACHABLE}"))?;
     progress.say("tools: installed");
     Ok(())
+}
+
+fn pip_install(mut python: Command, requirements: &Path) -> Command {
+    python.args([
+        "-m",
+        "pip",
+        "install",
+        "--disable-pip-version-check",
+        "--no-input",
+        "--no-deps",
+        "--no-compile",
+        "--progress-bar",
+        "off",
+    ]);
+    python.arg("--requirement").arg(requirements);
+    python
 }
 
 fn check_python() -> Result<()> {

@@ -1,0 +1,98 @@
+use anyhow::Result;
+use aws::Sdk;
+use aws_credential_types::Credentials;
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
+};
+use orderbus::Progress;
+use orderbus::ministack::{MiniStack, REGION, free_port};
+use orderbus::tools::Tools;
+use tempfile::TempDir;
+use tokio::runtime::{Builder, Runtime};
+
+use crate::dynamodb_local::DynamoDbLocal;
+
+/// Whom the adapters are tried against: an emulator of a test's own, with nothing in it. Dropping it ends it.
+#[derive(Debug)]
+pub struct Judge {
+    name: &'static str,
+    sdk: Sdk,
+    runtime: Runtime,
+    _process: Process,
+}
+
+#[derive(Debug)]
+enum Process {
+    /// The process before the folder that it writes to: they are dropped in this order.
+    MiniStack {
+        _process: MiniStack,
+        _state: TempDir,
+    },
+    DynamoDbLocal {
+        _process: DynamoDbLocal,
+    },
+}
+
+impl Judge {
+    /// MiniStack: every service.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn ministack() -> Result<Self> {
+        let progress = Progress::new(|line| eprintln!("{line}"));
+        let state = tempfile::Builder::new().prefix("orderbus-conformance-").tempdir()?;
+        let process =
+            MiniStack::start(&Tools::ready(&progress)?, state.path(), Some(free_port()?), &progress)?;
+        let endpoint = process.endpoint();
+        Self::new("ministack", endpoint, Process::MiniStack { _process: process, _state: state })
+    }
+
+    /// AWS's own DynamoDB Local: DynamoDB and nothing else.
+    ///
+    /// # Errors
+    /// When it cannot be installed or does not start.
+    pub fn dynamodb_local() -> Result<Self> {
+        let progress = Progress::new(|line| eprintln!("{line}"));
+        let process = DynamoDbLocal::start(&Tools::ready(&progress)?, &progress)?;
+        let endpoint = process.endpoint();
+        Self::new("dynamodb-local", endpoint, Process::DynamoDbLocal { _process: process })
+    }
+
+    fn new(name: &'static str, endpoint: String, process: Process) -> Result<Self> {
+        let credentials = Credentials::new("test", "test", None, None, "test");
+        let sdk = Sdk::new(credentials, REGION.to_owned(), Some(endpoint));
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        Ok(Self { name, sdk, runtime, _process: process })
+    }
+
+    /// Its name, which may be part of an id.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Its clients.
+    #[must_use]
+    pub fn sdk(&self) -> &Sdk {
+        &self.sdk
+    }
+
+    /// Runs what is asynchronous.
+    pub fn wait<T>(&self, work: impl Future<Output = T>) -> T {
+        self.runtime.block_on(work)
+    }
+
+    /// Creates a table with a key of text, as template.yaml does.
+    ///
+    /// # Errors
+    /// When it is refused.
+    pub fn table(&self, name: &str, key: &str) -> Result<String> {
+        let attribute = AttributeDefinition::builder().attribute_name(key);
+        let attribute = attribute.attribute_type(ScalarAttributeType::S).build()?;
+        let schema = KeySchemaElement::builder().attribute_name(key).key_type(KeyType::Hash).build()?;
+        let request = self.sdk.dynamodb().create_table().table_name(name);
+        let request = request.attribute_definitions(attribute).key_schema(schema);
+        self.wait(request.billing_mode(BillingMode::PayPerRequest).send())?;
+        Ok(name.to_owned())
+    }
+}
