@@ -1,5 +1,6 @@
 //! The memory model keeps every promise of every port.
 
+use std::collections::BTreeMap;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
@@ -75,7 +76,13 @@ fn the_quarantine_conforms() {
 #[test]
 fn the_message_queue_conforms() {
     let receipt_handles: Vec<String> = (0..23).map(|number| format!("handle-{number}")).collect();
-    block_on(conformance::message_queue(&MemoryMessageQueue::default(), &receipt_handles));
+    let queue = MemoryMessageQueue::default();
+    let delivered_again = async || {
+        let last: BTreeMap<_, _> =
+            queue.postponed().into_iter().map(|message| (message.receipt_handle, message.delay_s)).collect();
+        last.into_iter().filter(|(_, delay_s)| *delay_s == 0).map(|(handle, _)| handle).collect()
+    };
+    block_on(conformance::message_queue(&queue, &receipt_handles, delivered_again));
 }
 
 #[test]
@@ -98,6 +105,7 @@ fn the_payment_tasks_conform() {
     ["to-succeed", "to-fail", "timed-out"].iter().for_each(|token| tasks.issue(token));
     assert!(tasks.time_out("timed-out"));
     block_on(conformance::payment_tasks(&tasks, ["to-succeed", "to-fail"], "timed-out"));
+    block_on(conformance::payment_tasks_that_never_were(&tasks));
 }
 
 #[test]

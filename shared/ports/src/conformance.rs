@@ -33,7 +33,7 @@ pub use fulfilment_centre::fulfilment_centre;
 pub use message_queue::message_queue;
 pub use order_store::order_store;
 pub use order_view_store::order_view_store;
-pub use payment_tasks::payment_tasks;
+pub use payment_tasks::{payment_tasks, payment_tasks_that_never_were};
 pub use quarantine::quarantine;
 pub use shipment_store::shipment_store;
 pub use stock_store::stock_store;

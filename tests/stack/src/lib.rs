@@ -2,6 +2,7 @@
 //! [`Judge`]s.
 
 mod dynamodb_local;
+mod inbox;
 mod judge;
 
 use std::collections::BTreeMap;
@@ -20,6 +21,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 
+pub use inbox::Inbox;
 pub use judge::Judge;
 
 /// A stack of one test's own. Dropping it stops it and removes what it wrote.
