@@ -59,6 +59,9 @@ impl DynamoDbStockStore {
                     Some(reasons) if reasons.iter().all(is_final) => {
                         return Ok(Transaction::Refused(reasons));
                     }
+                    Some(reasons) if reasons.iter().any(is_impossible) => {
+                        return Err(PortError::permanent(TRANSACT, "an action can never be carried out"));
+                    }
                     _ => {}
                 },
             }
@@ -318,6 +321,12 @@ fn cancelled(error: SdkError<TransactWriteItemsError>) -> Result<TransactionCanc
 /// True for a reason that trying again does not change: no error, or a condition that did not hold.
 fn is_final(reason: &CancellationReason) -> bool {
     matches!(reason.code(), None | Some("None" | "ConditionalCheckFailed"))
+}
+
+/// True for a reason that lies in the transaction itself
+/// (<https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html>).
+fn is_impossible(reason: &CancellationReason) -> bool {
+    matches!(reason.code(), Some("ValidationError" | "ItemCollectionSizeLimitExceeded"))
 }
 
 fn was_refused(reason: &CancellationReason) -> bool {

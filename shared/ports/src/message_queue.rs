@@ -13,7 +13,8 @@ pub struct Postponement {
 pub trait MessageQueue: Send + Sync {
     /// Sets when messages that could not be handled are delivered again.
     ///
-    /// A message whose postponement fails comes back when its visibility time-out ends, so a caller may go on.
+    /// MUST postpone every message that it can, also when it cannot postpone another. A message whose postponement fails comes
+    /// back when its visibility time-out ends, so a caller may go on.
     ///
     /// # Errors
     /// [`PortError`] when any postponement failed.

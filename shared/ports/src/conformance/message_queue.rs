@@ -22,9 +22,11 @@ pub async fn message_queue<Q: MessageQueue>(
         messages[position].receipt_handle.clear();
         assert!(queue.postpone(&messages).await.is_err(), "number {position} failed and nobody was told");
     }
-    // The longest and the shortest there is.
+    // The longest and the shortest there is; the shortest beside one that cannot be postponed.
     messages[0].delay_s = 43_200;
-    messages[last].delay_s = 0;
     ok(queue.postpone(&messages).await);
+    messages[0].receipt_handle.clear();
+    messages[last].delay_s = 0;
+    assert!(queue.postpone(&messages).await.is_err(), "the first failed and nobody was told");
     assert_eq!(delivered_again().await, [receipt_handles[last].clone()]);
 }

@@ -1,0 +1,535 @@
+//! What AWS says on the wire and no emulator says: partial failures, throttling, conflicts, lost answers. A stub on the
+//! loopback interface answers as AWS documents it.
+
+#![allow(
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on has failed"
+)]
+
+mod stub;
+
+use std::error::Error;
+use std::sync::{Arc, Mutex};
+
+use aws::{
+    DynamoDbOrderStore, DynamoDbOrderViewStore, DynamoDbShipmentStore, DynamoDbStockStore,
+    EventBridgeEventBus, S3EventLake, SfnPaymentTasks, SnsFulfilmentCentre, SqsMessageQueue, SqsQuarantine,
+};
+use contracts::{EventType, Outbound};
+use domain::{
+    EventId, OrderId, Quantity, Reservation, Shipment, ShipmentDecision, Shortage, Sku, StockDecision,
+    StockEnd, StockLine, Timestamp,
+};
+use ports::{
+    Commit, Decided, EventBus, EventLake, FulfilmentCentre, LakeObject, MessageQueue, NewOrder, Notice,
+    OrderStore, OrderViewStore, PaymentTasks, PortError, Postponement, Quarantine, Quarantined, Reserve,
+    Retry, ShipmentStore, StockStore, TaskReply, conformance,
+};
+use serde_json::{Value, json};
+use stub::{Answer, Fate, Stub};
+
+/// How often the SDK makes a call that may succeed the next time.
+const ATTEMPTS: usize = 3;
+
+/// An instant, as Rust has it and as it is stored.
+const AT: Timestamp = Timestamp::from_unix_ms(1_769_860_800_123);
+const AT_STORED: &str = "2026-01-31T12:00:00.123Z";
+
+// EventBridge
+// https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEvents.html
+
+#[test]
+fn entries_that_eventbridge_refuses_are_reported() {
+    let taken = Arc::new(Mutex::new(Vec::new()));
+    let kept = taken.clone();
+    let stub = Stub::start(move |_, request| {
+        let request = request.json();
+        let answer = |entry: &Value| {
+            let detail: Value = serde_json::from_str(entry["Detail"].as_str().unwrap()).unwrap();
+            let id = detail["id"].as_str().unwrap().to_owned();
+            if conformance::is_to_be_refused(&outbound(&id)) {
+                return json!({"ErrorCode": "ThrottlingException", "ErrorMessage": "Rate exceeded"});
+            }
+            kept.lock().unwrap().push(id);
+            json!({"EventId": "11710aed-b79e-4468-a20b-bb3c0c3b4860"})
+        };
+        let entries: Vec<Value> = request["Entries"].as_array().unwrap().iter().map(answer).collect();
+        let failed = entries.iter().filter(|entry| entry["ErrorCode"].is_string()).count();
+        Fate::Answered(Answer::json(&json!({"FailedEntryCount": failed, "Entries": entries})))
+    });
+    let bus = EventBridgeEventBus::new(stub.sdk().eventbridge(), "bus".to_owned());
+    let arrived = async |event: &Outbound| taken.lock().unwrap().contains(&event.event_id.to_string());
+    wait(conformance::event_bus_that_refuses(&bus, arrived, "wire"));
+}
+
+#[test]
+fn an_entry_that_eventbridge_does_not_answer_for_was_not_taken() {
+    let answer = json!({"FailedEntryCount": 0, "Entries": [{"EventId": "1"}]});
+    let stub = Stub::that_always_answers(Answer::json(&answer));
+    let bus = EventBridgeEventBus::new(stub.sdk().eventbridge(), "bus".to_owned());
+    let answers = wait(bus.publish(&[outbound("e-1"), outbound("e-2")]));
+    assert!(answers[0].is_ok());
+    assert_retry(&answers[1], Retry::Transient);
+    assert_eq!(answers.len(), 2);
+}
+
+#[test]
+fn a_call_that_eventbridge_refuses_fails_each_of_its_entries() {
+    for (status, code, retry, attempts) in [
+        (400, "ThrottlingException", Retry::Transient, ATTEMPTS),
+        (500, "InternalException", Retry::Transient, ATTEMPTS),
+        (400, "AccessDeniedException", Retry::Transient, 1),
+        (400, "ValidationException", Retry::Permanent, 1),
+    ] {
+        let stub = Stub::that_always_answers(Answer::error(status, code));
+        let bus = EventBridgeEventBus::new(stub.sdk().eventbridge(), "bus".to_owned());
+        let answers = wait(bus.publish(&[outbound("e-1"), outbound("e-2")]));
+        assert_eq!(answers.len(), 2, "{code}");
+        answers.iter().for_each(|answer| assert_retry(answer, retry));
+        assert_eq!(stub.requests().len(), attempts, "{code}");
+    }
+}
+
+// SQS
+// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html
+
+#[test]
+fn messages_that_the_quarantine_queue_refuses_are_reported() {
+    // SQS lists what failed apart from what did not, in no promised order.
+    let stub = Stub::start(|_, request| {
+        let request = request.json();
+        let (mut successful, mut failed) = (Vec::new(), Vec::new());
+        for entry in request["Entries"].as_array().unwrap().iter().rev() {
+            let id = entry["Id"].clone();
+            if entry["MessageBody"].as_str().unwrap().starts_with("refused") {
+                failed.push(json!({"Id": id, "Code": "InternalError", "SenderFault": false}));
+            } else {
+                let digest = "d41d8cd98f00b204e9800998ecf8427e";
+                successful.push(json!({"Id": id, "MessageId": "m", "MD5OfMessageBody": digest}));
+            }
+        }
+        Fate::Answered(Answer::json(&json!({"Successful": successful, "Failed": failed})))
+    });
+    let quarantine = SqsQuarantine::new(stub.sdk().sqs(), "http://sqs/quarantine".to_owned());
+    let refused = [0, 9, 10, 15, 22];
+    let message = |number| quarantined(if refused.contains(&number) { "refused" } else { "taken" });
+    let messages: Vec<Quarantined> = (0..23).map(message).collect();
+    let answers = wait(quarantine.put(&messages));
+    assert_eq!(answers.len(), messages.len());
+    for (number, answer) in answers.iter().enumerate() {
+        if refused.contains(&number) {
+            assert_retry(answer, Retry::Transient);
+        } else {
+            assert!(answer.is_ok(), "{number}: {answer:?}");
+        }
+    }
+}
+
+#[test]
+fn a_message_that_the_quarantine_queue_does_not_answer_for_was_not_taken() {
+    let stub = Stub::that_always_answers(Answer::json(&json!({"Successful": [], "Failed": []})));
+    let quarantine = SqsQuarantine::new(stub.sdk().sqs(), "http://sqs/quarantine".to_owned());
+    let answers = wait(quarantine.put(&[quarantined("one"), quarantined("two")]));
+    assert_eq!(answers.len(), 2);
+    answers.iter().for_each(|answer| assert_retry(answer, Retry::Transient));
+}
+
+#[test]
+fn a_postponement_that_sqs_refuses_is_reported_and_keeps_no_other_from_its_call() {
+    let stub = Stub::start(|number, request| {
+        let failed = json!({"Id": "3", "Code": "ReceiptHandleIsInvalid", "SenderFault": true});
+        let failed = if number == 0 { vec![failed] } else { Vec::new() };
+        assert_eq!(request.operation(), "ChangeMessageVisibilityBatch");
+        Fate::Answered(Answer::json(&json!({"Successful": [], "Failed": failed})))
+    });
+    let queue = SqsMessageQueue::new(stub.sdk().sqs(), "http://sqs/messages".to_owned());
+    let messages: Vec<Postponement> =
+        (0..23).map(|number| Postponement { receipt_handle: format!("h-{number}"), delay_s: 60 }).collect();
+    assert!(wait(queue.postpone(&messages)).is_err());
+    let sent = stub.requests();
+    let handles = sent.iter().flat_map(|request| request.json()["Entries"].as_array().unwrap().clone());
+    assert_eq!(handles.count(), 23);
+}
+
+// DynamoDB
+// https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html
+
+#[test]
+fn what_dynamodb_cannot_do_now_may_succeed_later() {
+    for (status, code, retry, attempts) in [
+        (400, "ProvisionedThroughputExceededException", Retry::Transient, ATTEMPTS),
+        (400, "RequestLimitExceeded", Retry::Transient, ATTEMPTS),
+        (400, "ThrottlingException", Retry::Transient, ATTEMPTS),
+        (500, "InternalServerError", Retry::Transient, ATTEMPTS),
+        (503, "ServiceUnavailable", Retry::Transient, ATTEMPTS),
+        // A deployment mends these, and no message is to blame for it.
+        (400, "AccessDeniedException", Retry::Transient, 1),
+        (400, "ResourceNotFoundException", Retry::Transient, 1),
+        (400, "ValidationException", Retry::Permanent, 1),
+    ] {
+        let stub = Stub::that_always_answers(Answer::error(status, code));
+        let views = DynamoDbOrderViewStore::new(stub.sdk().dynamodb(), "views".to_owned());
+        assert_retry(&wait(views.facts(&order_id())), retry);
+        assert_eq!(stub.requests().len(), attempts, "{code}");
+        let shipments = DynamoDbShipmentStore::new(stub.sdk().dynamodb(), "shipments".to_owned());
+        assert_retry(&wait(shipments.bar(&order_id(), &by(&event_id()))), retry);
+        let stock = DynamoDbStockStore::new(stub.sdk().dynamodb(), "stock".to_owned());
+        assert_retry(&wait(stock.reserve(&order_id(), &lines(), &by(&event_id()))), retry);
+    }
+}
+
+#[test]
+fn a_transaction_in_the_way_of_an_update_passes() {
+    let stub = Stub::that_always_answers(Answer::error(400, "TransactionConflictException"));
+    let stock = DynamoDbStockStore::new(stub.sdk().dynamodb(), "stock".to_owned());
+    assert_retry(&wait(stock.bar(&order_id(), &by(&event_id()))), Retry::Transient);
+}
+
+#[test]
+fn the_sdks_retry_of_an_update_meets_its_own_write() {
+    let own = json!({"Item": {
+        "order_id": {"S": "o-1"},
+        "decision": {"S": "barred"},
+        "decided_by": {"S": "e-1"},
+        "decided_at": {"S": AT_STORED},
+    }});
+    let stub = Stub::that_answers(vec![
+        Fate::ReplyLost,
+        Fate::Answered(Answer::error_with(400, "ConditionalCheckFailedException", own)),
+    ]);
+    let shipments = DynamoDbShipmentStore::new(stub.sdk().dynamodb(), "shipments".to_owned());
+    let stands = Shipment {
+        decision: ShipmentDecision::Barred,
+        decided_by: event_id(),
+        decided_at: AT,
+        closing: None,
+    };
+    let answer = wait(shipments.bar(&order_id(), &by(&event_id()))).unwrap();
+    assert_eq!(answer, Commit::Existing(stands), "its own write: whoever decided it publishes again");
+    let requests = stub.requests();
+    assert_eq!(requests.len(), 2);
+    assert_eq!(requests[0].json(), requests[1].json());
+}
+
+#[test]
+fn the_sdks_retry_of_taking_an_order_in_meets_its_own_write() {
+    let order = NewOrder {
+        order_id: order_id(),
+        request_hash: "0af7".to_owned(),
+        placed_at: AT,
+        traceparent: Some("00-0af7-b7ad-01".to_owned()),
+    };
+    let own = json!({"Item": {
+        "order_id": {"S": "o-1"},
+        "request_hash": {"S": "0af7"},
+        "placed_at": {"S": AT_STORED},
+        "traceparent": {"S": "00-0af7-b7ad-01"},
+    }});
+    let stub = Stub::that_answers(vec![
+        Fate::ReplyLost,
+        Fate::Answered(Answer::error_with(400, "ConditionalCheckFailedException", own)),
+    ]);
+    let orders = DynamoDbOrderStore::new(stub.sdk().dynamodb(), "orders".to_owned());
+    assert_eq!(wait(orders.open(&order)).unwrap(), Commit::Existing(order));
+}
+
+#[test]
+fn the_sdks_retry_of_a_transaction_is_the_same_transaction() {
+    let stub = Stub::that_answers(vec![Fate::ReplyLost, Fate::Answered(Answer::json(&json!({})))]);
+    assert_eq!(wait(reserve(&stub)).unwrap(), Reserve::Reserved);
+    let tokens = tokens(&stub);
+    assert_eq!(tokens.len(), 2);
+    assert_eq!(tokens[0], tokens[1], "DynamoDB applies what has one token once");
+}
+
+#[test]
+fn a_reservation_that_is_there_is_found_in_the_reasons() {
+    let own = json!({"Code": "ConditionalCheckFailed", "Item": {
+        "pk": {"S": "reservation#o-1"},
+        "decision": {"S": "barred"},
+        "decided_by": {"S": "e-1"},
+        "decided_at": {"S": AT_STORED},
+    }});
+    let stands = Reservation {
+        decision: StockDecision::Barred,
+        decided_by: event_id(),
+        decided_at: AT,
+        closing: None,
+    };
+    // Whatever is short besides.
+    for of_line in [json!({"Code": "None"}), json!({"Code": "ConditionalCheckFailed"})] {
+        let stub = Stub::that_always_answers(cancelled(&[own.clone(), json!({"Code": "None"}), of_line]));
+        assert_eq!(wait(reserve(&stub)).unwrap(), Reserve::Existing(stands.clone()));
+        assert_eq!(stub.requests().len(), 1);
+        assert_eq!(wait(close(&stub)).unwrap(), Commit::Existing(stands.clone()));
+    }
+}
+
+#[test]
+fn the_lines_that_are_short_are_found_in_the_reasons() {
+    let none = json!({"Code": "None"});
+    let stock = json!({"pk": {"S": "stock#mug"}, "available": {"N": "1"}, "reserved": {"N": "0"}});
+    let one_left = json!({"Code": "ConditionalCheckFailed", "Item": stock});
+    let unknown = json!({"Code": "ConditionalCheckFailed"});
+    let short = |line: usize, available| {
+        let StockLine { sku, quantity: requested } = lines()[line].clone();
+        Shortage { sku, requested, available }
+    };
+    for (reasons, expected) in [
+        ([none.clone(), one_left.clone(), none.clone()], vec![short(0, 1)]),
+        ([none.clone(), none.clone(), unknown.clone()], vec![short(1, 0)]),
+        ([none.clone(), one_left, unknown], vec![short(0, 1), short(1, 0)]),
+    ] {
+        let stub = Stub::that_always_answers(cancelled(&reasons));
+        assert_eq!(wait(reserve(&stub)).unwrap(), Reserve::Short(expected));
+        assert_eq!(stub.requests().len(), 1);
+    }
+}
+
+#[test]
+fn a_transaction_that_others_were_in_the_way_of_is_tried_again_as_a_new_one() {
+    let none = json!({"Code": "None"});
+    let refused = json!({"Code": "ConditionalCheckFailed"});
+    for code in ["TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"] {
+        // A condition that did not hold beside a conflict may hold once the other transaction is through.
+        for reasons in [[&none, &none], [&none, &refused], [&refused, &none]] {
+            let [first, second] = reasons.map(Clone::clone);
+            let in_the_way = cancelled(&[first, json!({"Code": code}), second]);
+            let committed = Fate::Answered(Answer::json(&json!({})));
+            let stub = Stub::that_answers(vec![Fate::Answered(in_the_way), committed]);
+            assert_eq!(wait(reserve(&stub)).unwrap(), Reserve::Reserved, "{code}");
+            let tokens = tokens(&stub);
+            assert_eq!(tokens.len(), 2);
+            assert_ne!(tokens[0], tokens[1], "{code}");
+        }
+    }
+}
+
+#[test]
+fn a_transaction_that_others_are_always_in_the_way_of_may_succeed_later() {
+    let conflict = json!({"Code": "TransactionConflict"});
+    let stub = Stub::that_always_answers(cancelled(&[json!({"Code": "None"}), conflict.clone(), conflict]));
+    assert_retry(&wait(reserve(&stub)), Retry::Transient);
+    assert!(stub.requests().len() > 1);
+}
+
+#[test]
+fn a_transaction_that_can_never_be_carried_out_is_not_tried_again() {
+    for code in ["ValidationError", "ItemCollectionSizeLimitExceeded"] {
+        let reasons = [json!({"Code": "None"}), json!({"Code": code}), json!({"Code": "None"})];
+        let stub = Stub::that_always_answers(cancelled(&reasons));
+        assert_retry(&wait(reserve(&stub)), Retry::Permanent);
+        assert_retry(&wait(close(&stub)), Retry::Permanent);
+        assert_eq!(stub.requests().len(), 2, "{code}");
+    }
+}
+
+#[test]
+fn a_transaction_without_reasons_may_succeed_later() {
+    for fate in [
+        Answer::error(400, "TransactionInProgressException"),
+        Answer::error(400, "IdempotentParameterMismatchException"),
+    ] {
+        let stub = Stub::that_always_answers(fate);
+        assert_retry(&wait(reserve(&stub)), Retry::Transient);
+    }
+}
+
+// S3
+// https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
+
+#[test]
+fn an_object_is_written_under_the_condition_that_there_is_none_and_with_a_checksum() {
+    let stub = Stub::that_always_answers(Answer::xml(200, ""));
+    assert_eq!(wait(write_object(&stub)).unwrap(), Commit::Written);
+    let requests = stub.requests();
+    assert_eq!(requests[0].header("if-none-match"), Some("*"));
+    assert!(requests[0].header("x-amz-checksum-crc32").is_some());
+}
+
+#[test]
+fn an_object_that_is_there_is_success() {
+    let taken = Fate::Answered(s3_error(412, "PreconditionFailed"));
+    // At the first attempt, and when the SDK's retry meets its own object.
+    for fates in [vec![taken.clone()], vec![Fate::ReplyLost, taken]] {
+        let attempts = fates.len();
+        let stub = Stub::that_answers(fates);
+        assert_eq!(wait(write_object(&stub)).unwrap(), Commit::Existing(()));
+        assert_eq!(stub.requests().len(), attempts);
+    }
+}
+
+#[test]
+fn an_object_that_another_is_writing_may_be_written_later() {
+    for (status, code, retry) in [
+        (409, "ConditionalRequestConflict", Retry::Transient),
+        (503, "SlowDown", Retry::Transient),
+        (500, "InternalError", Retry::Transient),
+        (403, "AccessDenied", Retry::Transient),
+        (404, "NoSuchBucket", Retry::Transient),
+        (400, "EntityTooLarge", Retry::Permanent),
+    ] {
+        let stub = Stub::that_always_answers(s3_error(status, code));
+        assert_retry(&wait(write_object(&stub)), retry);
+    }
+}
+
+// Step Functions
+// https://docs.aws.amazon.com/step-functions/latest/apireference/API_SendTaskSuccess.html
+
+#[test]
+fn a_token_that_was_never_one_is_refused_for_good() {
+    let stub = Stub::that_always_answers(Answer::error(400, "InvalidToken"));
+    let tasks = SfnPaymentTasks::new(stub.sdk().sfn());
+    wait(conformance::payment_tasks_that_never_were(&tasks));
+}
+
+#[test]
+fn an_answer_that_comes_too_late_finds_its_task_gone() {
+    for code in ["TaskTimedOut", "TaskDoesNotExist"] {
+        let gone = Fate::Answered(Answer::error(400, code));
+        // When the SDK's retry meets its own answer, too.
+        for fates in [vec![gone.clone()], vec![Fate::ReplyLost, gone]] {
+            let tasks = |stub: &Stub| SfnPaymentTasks::new(stub.sdk().sfn());
+            let stub = Stub::that_answers(fates.clone());
+            assert_eq!(wait(tasks(&stub).succeed("token", "{}")).unwrap(), TaskReply::Gone, "{code}");
+            let stub = Stub::that_answers(fates);
+            assert_eq!(wait(tasks(&stub).fail("token", "E", "{}")).unwrap(), TaskReply::Gone, "{code}");
+        }
+    }
+}
+
+#[test]
+fn an_answer_that_step_functions_cannot_take_now_may_be_taken_later() {
+    for (status, code, retry) in [
+        (400, "ThrottlingException", Retry::Transient),
+        (500, "InternalFailure", Retry::Transient),
+        (400, "AccessDeniedException", Retry::Transient),
+        (400, "InvalidOutput", Retry::Permanent),
+        (400, "ValidationException", Retry::Permanent),
+    ] {
+        let stub = Stub::that_always_answers(Answer::error(status, code));
+        let tasks = SfnPaymentTasks::new(stub.sdk().sfn());
+        assert_retry(&wait(tasks.succeed("token", "{}")), retry);
+        assert_retry(&wait(tasks.fail("token", "E", "{}")), retry);
+    }
+}
+
+// SNS
+// https://docs.aws.amazon.com/sns/latest/api/API_Publish.html
+
+#[test]
+fn a_notice_that_sns_does_not_take_is_reported() {
+    for (status, code, retry) in [
+        (429, "Throttled", Retry::Transient),
+        (500, "InternalError", Retry::Transient),
+        (403, "AuthorizationError", Retry::Transient),
+        (404, "NotFound", Retry::Transient),
+        (400, "InvalidParameter", Retry::Permanent),
+    ] {
+        let error = format!("<Error><Type>Sender</Type><Code>{code}</Code><Message>m</Message></Error>");
+        let body = format!("<ErrorResponse>{error}<RequestId>r</RequestId></ErrorResponse>");
+        let stub = Stub::that_always_answers(Answer::xml(status, &body));
+        assert_retry(&wait(tell(&stub)), retry);
+    }
+}
+
+#[test]
+fn a_notice_whose_answer_is_lost_is_sent_again() {
+    let result = "<PublishResult><MessageId>m</MessageId></PublishResult>";
+    let body = format!("<PublishResponse>{result}</PublishResponse>");
+    let stub = Stub::that_answers(vec![Fate::ReplyLost, Fate::Answered(Answer::xml(200, &body))]);
+    wait(tell(&stub)).unwrap();
+    assert_eq!(stub.requests().len(), 2);
+}
+
+fn wait<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
+}
+
+#[track_caller]
+fn assert_retry<T: std::fmt::Debug>(answer: &Result<T, PortError>, retry: Retry) {
+    let error = answer.as_ref().unwrap_err();
+    assert_eq!(error.retry, retry, "{error}: {:?}", error.source().map(ToString::to_string));
+}
+
+fn outbound(id: &str) -> Outbound {
+    Outbound {
+        event_type: EventType::OrderCancelled,
+        event_id: EventId::parse(id).unwrap(),
+        detail: json!({"id": id}).to_string(),
+    }
+}
+
+fn quarantined(body: &str) -> Quarantined {
+    Quarantined {
+        consumer: "wire".to_owned(),
+        reason_code: "not_json".to_owned(),
+        reason: "the message is not JSON".to_owned(),
+        message_id: "m-1".to_owned(),
+        receive_count: 1,
+        body: body.to_owned(),
+    }
+}
+
+fn order_id() -> OrderId {
+    OrderId::parse("o-1").unwrap()
+}
+
+fn event_id() -> EventId {
+    EventId::parse("e-1").unwrap()
+}
+
+fn by(event_id: &EventId) -> Decided<'_> {
+    Decided { by: event_id, at: AT }
+}
+
+fn lines() -> [StockLine; 2] {
+    let quantity = Quantity::new(2).unwrap();
+    ["mug", "pot"].map(|sku| StockLine { sku: Sku::parse(sku).unwrap(), quantity })
+}
+
+async fn reserve(stub: &Stub) -> Result<Reserve, PortError> {
+    let store = DynamoDbStockStore::new(stub.sdk().dynamodb(), "stock".to_owned());
+    store.reserve(&order_id(), &lines(), &by(&event_id())).await
+}
+
+async fn close(stub: &Stub) -> Result<Commit<Reservation>, PortError> {
+    let store = DynamoDbStockStore::new(stub.sdk().dynamodb(), "stock".to_owned());
+    store.close(&order_id(), StockEnd::Released, &lines(), &by(&event_id())).await
+}
+
+fn cancelled(reasons: &[Value]) -> Answer {
+    Answer::error_with(400, "TransactionCanceledException", json!({"CancellationReasons": reasons}))
+}
+
+/// The tokens by which DynamoDB recognises a transaction.
+fn tokens(stub: &Stub) -> Vec<String> {
+    let token = |request: &stub::Request| request.json()["ClientRequestToken"].as_str().unwrap().to_owned();
+    stub.requests().iter().map(token).collect()
+}
+
+async fn write_object(stub: &Stub) -> Result<Commit<()>, PortError> {
+    let lake = S3EventLake::new(stub.sdk().s3(), "lake".to_owned());
+    let object = LakeObject {
+        key: "events/object.json.zst".to_owned(),
+        body: b"object".to_vec(),
+        content_type: "application/json",
+        content_encoding: None,
+    };
+    lake.write_once(object).await
+}
+
+fn s3_error(status: u16, code: &str) -> Answer {
+    Answer::xml(status, &format!("<Error><Code>{code}</Code><Message>as recorded</Message></Error>"))
+}
+
+async fn tell(stub: &Stub) -> Result<(), PortError> {
+    let topic = "arn:aws:sns:us-east-1:000000000000:centre";
+    let centre = SnsFulfilmentCentre::new(stub.sdk().sns(), topic.to_owned());
+    let notice =
+        Notice { kind: "ship", notice_id: "n-1".to_owned(), order_id: order_id(), body: "{}".to_owned() };
+    centre.tell(&notice).await
+}
