@@ -28,6 +28,9 @@ mod stock_store;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use ports::{PortError, RECORD_BYTES_MAX};
+use serde::Serialize;
+
 pub use clock::ManualClock;
 pub use event_bus::MemoryEventBus;
 pub use event_lake::MemoryEventLake;
@@ -41,6 +44,19 @@ pub use quarantine::MemoryQuarantine;
 pub use queues::{MemoryQueues, QueueSettings, QueuedMessage, Received};
 pub use shipment_store::{MemoryShipmentStore, StoredShipment};
 pub use stock_store::MemoryStockStore;
+
+/// Refuses a record that is larger than a store keeps. How large it is, is told by the JSON text of its parts, which is how
+/// they are stored.
+fn fits(operation: &'static str, bytes: usize) -> Result<(), PortError> {
+    if bytes > RECORD_BYTES_MAX {
+        return Err(PortError::permanent(operation, "the record would be larger than 400 KB"));
+    }
+    Ok(())
+}
+
+fn bytes_of<T: Serialize + ?Sized>(value: &T) -> usize {
+    serde_json::to_vec(value).map_or(0, |text| text.len())
+}
 
 /// The guarded value, also after a panic: every change here is checked in full before any of it is made, so what a
 /// panicking caller leaves behind is whole.

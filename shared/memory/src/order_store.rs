@@ -5,7 +5,7 @@ use contracts::Reason;
 use domain::{OrderId, Outcome, Settlement};
 use ports::{Commit, NewOrder, OrderDecision, OrderRecord, OrderStore, PortError, Registration};
 
-use crate::{Faults, lock};
+use crate::{Faults, bytes_of, fits, lock};
 
 /// All that is kept of one order. Each part is written once.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -53,7 +53,14 @@ impl MemoryOrderStore {
         order_id: &OrderId,
         update: impl Fn(&mut StoredOrder) -> T,
     ) -> Result<T, PortError> {
-        let apply = || Ok(update(lock(&self.orders).entry(order_id.clone()).or_default()));
+        let apply = || {
+            let mut orders = lock(&self.orders);
+            let mut changed = orders.get(order_id).cloned().unwrap_or_default();
+            let answer = update(&mut changed);
+            fits(operation, changed.bytes())?;
+            orders.insert(order_id.clone(), changed);
+            Ok(answer)
+        };
         self.faults.call(operation, apply).await
     }
 }
@@ -118,6 +125,15 @@ impl StoredOrder {
             reasons.clone_into(&mut self.reasons);
         }
         self.settlement.get_or_insert_with(|| settlement.clone()).clone()
+    }
+
+    fn bytes(&self) -> usize {
+        let of_decision = match self.registration.as_ref().map(|registration| &registration.decision) {
+            None => 0,
+            Some(OrderDecision::Accepted { order, personal }) => bytes_of(order) + bytes_of(personal),
+            Some(OrderDecision::Rejected(reasons)) => bytes_of(reasons),
+        };
+        of_decision + bytes_of(&self.reasons)
     }
 
     fn record(&self) -> OrderRecord {

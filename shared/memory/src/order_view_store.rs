@@ -5,7 +5,7 @@ use contracts::RecordedFact;
 use domain::{EventId, OrderId};
 use ports::{OrderViewStore, PortError};
 
-use crate::{Faults, lock};
+use crate::{Faults, bytes_of, fits, lock};
 
 /// Keeps the facts of every order under their event ids.
 #[derive(Debug, Clone, Default)]
@@ -31,13 +31,19 @@ impl MemoryOrderViewStore {
 
 impl OrderViewStore for MemoryOrderViewStore {
     async fn add(&self, order_id: &OrderId, fact: &RecordedFact) -> Result<(), PortError> {
+        let operation = "memory:AddFact";
         let apply = || {
             let mut orders = lock(&self.orders);
             let facts = orders.entry(order_id.clone()).or_default();
-            facts.entry(fact.fact.event_id.clone()).or_insert_with(|| fact.clone());
+            if facts.contains_key(&fact.fact.event_id) {
+                return Ok(());
+            }
+            let bytes: usize = facts.values().chain([fact]).map(|fact| bytes_of(&fact.details)).sum();
+            fits(operation, bytes)?;
+            facts.insert(fact.fact.event_id.clone(), fact.clone());
             Ok(())
         };
-        self.faults.call("memory:AddFact", apply).await
+        self.faults.call(operation, apply).await
     }
 
     async fn facts(&self, order_id: &OrderId) -> Result<Vec<RecordedFact>, PortError> {

@@ -2,7 +2,8 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex};
 
 use domain::{
-    Closing, OrderId, Reservation, Shortage, Sku, StockDecision, StockEnd, StockError, StockLevel, StockLine,
+    Closing, Order, OrderId, Reservation, Shortage, Sku, StockDecision, StockEnd, StockError, StockLevel,
+    StockLine,
 };
 use ports::{Commit, Decided, PortError, Reserve, StockCounts, StockStore};
 
@@ -121,6 +122,9 @@ impl Stock {
         lines: &[StockLine],
         by: &Decided<'_>,
     ) -> Result<Reserve, PortError> {
+        if lines.len() > Order::LINES_MAX {
+            return Err(PortError::permanent(operation, "more lines than one transaction takes"));
+        }
         if !names_each_sku_once(lines) {
             return Err(PortError::permanent(operation, "a SKU stands on two lines"));
         }

@@ -30,6 +30,10 @@ pub use quarantine::{Quarantine, Quarantined};
 pub use shipment_store::{ShipmentStore, ShippedOrder};
 pub use stock_store::{Decided, Reserve, StockCounts, StockStore};
 
+/// The most that a store keeps under one key, which is what DynamoDB does. A write that would make it more MUST be refused
+/// with a permanent [`PortError`], and change nothing.
+pub const RECORD_BYTES_MAX: usize = 400 * 1024;
+
 /// What a write under a condition found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Commit<T> {

@@ -29,6 +29,10 @@ pub enum Reserve {
 pub trait StockStore: Send + Sync {
     /// Reserves every line or none. MUST promise only what is available, and only when the order is unknown here. When
     /// the order is known, MUST answer [`Reserve::Existing`], whatever is in stock. The caller gives each SKU once.
+    ///
+    /// # Errors
+    /// A permanent [`PortError`] when there are more lines than [`domain::Order::LINES_MAX`], or a SKU twice of which there is
+    /// enough.
     fn reserve(
         &self,
         order_id: &OrderId,

@@ -77,6 +77,12 @@ impl Judge {
         &self.sdk
     }
 
+    /// Where it answers.
+    #[must_use]
+    pub fn endpoint(&self) -> &str {
+        self.sdk.config().endpoint_url().unwrap_or_default()
+    }
+
     /// Runs what is asynchronous.
     pub fn wait<T>(&self, work: impl Future<Output = T>) -> T {
         self.runtime.block_on(work)

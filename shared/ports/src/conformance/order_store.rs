@@ -2,8 +2,8 @@ use contracts::{Line, Money, OrderAccepted, Personal, Reason};
 use domain::{EventId, OrderId, Outcome, Settlement, Timestamp};
 use futures_util::future::{join, join_all};
 
-use super::{Racer, event_id, instant, ok, order_id, persist};
-use crate::{Commit, NewOrder, OrderDecision, OrderRecord, OrderStore, Registration};
+use super::{Racer, assert_permanent, event_id, instant, ok, order_id, persist};
+use crate::{Commit, NewOrder, OrderDecision, OrderRecord, OrderStore, RECORD_BYTES_MAX, Registration};
 
 /// The suite of [`OrderStore`].
 pub async fn order_store<S: OrderStore>(store: &S, unique: &str) {
@@ -14,6 +14,7 @@ pub async fn order_store<S: OrderStore>(store: &S, unique: &str) {
     suite.a_settled_order_stays_settled().await;
     suite.a_settlement_is_written_once().await;
     suite.taking_an_order_in_late_loses_nothing().await;
+    suite.what_is_too_large_is_refused().await;
     suite.of_racing_requests_one_is_taken_in().await;
     suite.of_racing_decisions_one_stands().await;
     suite.of_racing_settlements_one_stands().await;
@@ -127,6 +128,18 @@ impl<S: OrderStore> Suite<'_, S> {
             drop(self.store.open(&new_order(&order_id, "late")).await);
             assert_eq!(self.find(&order_id).await, stands);
         }
+    }
+
+    async fn what_is_too_large_is_refused(&self) {
+        let order_id = order_id(self.unique, "too-large");
+        let reasons = vec![Reason::new("customer_request", "x".repeat(RECORD_BYTES_MAX))];
+        ok(self.store.open(&new_order(&order_id, "first")).await);
+        let rejected = OrderDecision::Rejected(reasons.clone());
+        let rejection = registration(&order_id, rejected, &self.event("reject"), instant(1));
+        assert_permanent(self.store.register(&rejection).await);
+        let cancelled = settlement(Outcome::Cancelled, &self.event("cancel"), instant(2));
+        assert_permanent(self.store.settle(&order_id, &cancelled, &reasons).await);
+        assert_eq!(self.find(&order_id).await, Some(OPENED), "nothing is written");
     }
 
     async fn of_racing_requests_one_is_taken_in(&self) {

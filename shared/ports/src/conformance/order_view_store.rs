@@ -5,8 +5,8 @@ use contracts::{
 use domain::{EventId, Fact, OrderId};
 use futures_util::future::join_all;
 
-use super::{event_id, instant, ok, order_id, persist};
-use crate::OrderViewStore;
+use super::{assert_permanent, event_id, instant, ok, order_id, persist};
+use crate::{OrderViewStore, RECORD_BYTES_MAX};
 
 /// The suite of [`OrderViewStore`].
 pub async fn order_view_store<S: OrderViewStore>(store: &S, unique: &str) {
@@ -16,6 +16,7 @@ pub async fn order_view_store<S: OrderViewStore>(store: &S, unique: &str) {
     suite.the_first_fact_under_an_event_id_stays().await;
     suite.every_event_id_is_one_of_its_own().await;
     suite.orders_are_kept_apart().await;
+    suite.what_is_too_large_is_refused().await;
     suite.racing_facts_are_all_kept().await;
 }
 
@@ -121,6 +122,19 @@ impl<S: OrderViewStore> Suite<'_, S> {
         for (order_id, fact) in orders.iter().zip(facts) {
             assert_eq!(self.facts(order_id).await, [fact]);
         }
+    }
+
+    async fn what_is_too_large_is_refused(&self) {
+        let order_id = order_id(self.unique, "too-large");
+        // Two of them fit.
+        let text = "x".repeat(RECORD_BYTES_MAX / 3);
+        let fact = |index| self.fact(&format!("large-{index}"), &order_id, moved(&order_id, &text));
+        for index in 0..2 {
+            ok(self.store.add(&order_id, &fact(index)).await);
+        }
+        assert_permanent(self.store.add(&order_id, &fact(2)).await);
+        assert_eq!(self.facts(&order_id).await, [fact(0), fact(1)], "what was there stays");
+        ok(self.store.add(&order_id, &fact(0)).await);
     }
 
     async fn racing_facts_are_all_kept(&self) {

@@ -15,6 +15,7 @@ pub async fn stock_store<S: StockStore + StockCounts>(store: &S, unique: &str) {
     suite.a_promise_ends_once().await;
     suite.what_is_not_promised_does_not_end().await;
     suite.the_largest_order_is_one_step().await;
+    suite.what_is_more_than_one_step_is_refused().await;
     suite.an_order_may_be_named_as_a_sku_is().await;
     suite.of_racing_decisions_one_stands().await;
     suite.of_racing_ends_one_stands().await;
@@ -222,6 +223,20 @@ impl<S: StockStore + StockCounts> Suite<'_, S> {
             assert_eq!(ok(self.close(&order, end, &lines, &self.racer(3)).await), Commit::Written);
             assert_eq!(levels().await, vec![after; lines.len()], "every line is moved");
         }
+    }
+
+    async fn what_is_more_than_one_step_is_refused(&self) {
+        let (sku, order) = (self.sku("twice"), self.order("more-than-one-step"));
+        self.count(&sku, 10).await;
+        let twice = [line(&sku, 1), line(&sku, 2)];
+        let too_many: Vec<StockLine> = (0..=domain::Order::LINES_MAX)
+            .map(|number| line(&self.sku(&format!("too-many-{number}")), 1))
+            .collect();
+        for lines in [&twice[..], &too_many] {
+            assert_permanent(self.reserve(&order, lines, &self.racer(1)).await);
+            assert_eq!(self.find(&order).await, None, "nothing is written");
+        }
+        assert_eq!(self.level(&sku).await, level(10, 0, 0), "nothing is promised");
     }
 
     async fn an_order_may_be_named_as_a_sku_is(&self) {
