@@ -63,11 +63,16 @@ impl DynamoDbLocal {
         format!("http://127.0.0.1:{}", self.port)
     }
 
+    /// It refuses a request without credentials as DynamoDB does, and nobody else who may have taken the port.
+    fn is_ready(&self) -> bool {
+        http::get(&self.endpoint(), &[])
+            .is_ok_and(|answer| answer.status == 400 && answer.body.contains("MissingAuthenticationToken"))
+    }
+
     fn await_readiness(&mut self) -> Result<()> {
         let begun = Instant::now();
         let log = log(&self.state);
-        // It refuses a request without credentials, and thereby shows that it is there.
-        while http::get(&self.endpoint(), &[]).is_err() {
+        while !self.is_ready() {
             if let Some(status) = self.process.ended()? {
                 bail!("DynamoDB Local ended with {status}:\n{}", processes::tail(&log, 25));
             }
