@@ -1,4 +1,5 @@
-//! The order domain: what an order, a reservation, a shipment and an outcome are, and how they may change.
+//! The order domain: what an order, a reservation, a shipment and an outcome are, and how they may change; and how
+//! often a message may fail.
 //!
 //! Everything here is pure. No async, no serialization, no AWS, no clock, no environment: the same input
 //! always gives the same answer, which is what lets two functions that hear the same event agree without
@@ -9,6 +10,7 @@ mod money;
 mod order;
 mod outcome;
 mod personal;
+mod redrive;
 mod reservation;
 mod shipment;
 mod stock;
@@ -23,6 +25,9 @@ pub use money::{Currency, Money, MoneyError};
 pub use order::{Line, LineDraft, MoneyDraft, Order, OrderDraft, Quantity, StockLine};
 pub use outcome::{Outcome, Settlement};
 pub use personal::{Personal, PersonalDraft};
+pub use redrive::{
+    Attempt, Concerning, Failure, Hidden, RedriveKey, RedriveReason, RedriveRecord, RedriveState, Verdict,
+};
 pub use reservation::{Closing, Reservation, StockDecision, StockEnd};
 pub use shipment::{Shipment, ShipmentClosing, ShipmentDecision, ShipmentEnd};
 pub use stock::{Shortage, StockError, StockLevel};

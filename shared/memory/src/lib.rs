@@ -13,16 +13,21 @@
 //! a port; those neither wait nor count as calls.
 
 mod clock;
+mod dead_letter_queues;
 mod event_bus;
 mod event_lake;
 mod faults;
 mod fulfilment_centre;
 mod message_queue;
+mod on_call;
 mod order_store;
 mod order_view_store;
 mod payment_tasks;
 mod quarantine;
+mod quarantine_store;
 mod queues;
+mod redrive_ledger;
+mod redrive_targets;
 mod shipment_store;
 mod stock_store;
 
@@ -32,16 +37,21 @@ use ports::{PortError, RECORD_BYTES_MAX};
 use serde::Serialize;
 
 pub use clock::ManualClock;
+pub use dead_letter_queues::MemoryDeadLetterQueues;
 pub use event_bus::MemoryEventBus;
 pub use event_lake::MemoryEventLake;
 pub use faults::{Fault, Faults, Turn};
 pub use fulfilment_centre::MemoryFulfilmentCentre;
 pub use message_queue::MemoryMessageQueue;
+pub use on_call::MemoryOnCall;
 pub use order_store::{MemoryOrderStore, StoredOrder};
 pub use order_view_store::MemoryOrderViewStore;
 pub use payment_tasks::{MemoryPaymentTasks, TaskAnswer};
 pub use quarantine::MemoryQuarantine;
+pub use quarantine_store::MemoryQuarantineStore;
 pub use queues::{MemoryQueues, QueueSettings, QueuedMessage, Received};
+pub use redrive_ledger::MemoryRedriveLedger;
+pub use redrive_targets::MemoryRedriveTargets;
 pub use shipment_store::{MemoryShipmentStore, StoredShipment};
 pub use stock_store::MemoryStockStore;
 

@@ -2,16 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use contracts::Outbound;
-use domain::Timestamp;
+use domain::{Attempt, Timestamp};
 use memory::{
-    Fault, ManualClock, MemoryEventBus, MemoryEventLake, MemoryFulfilmentCentre, MemoryMessageQueue,
-    MemoryOrderStore, MemoryOrderViewStore, MemoryPaymentTasks, MemoryQuarantine, MemoryShipmentStore,
-    MemoryStockStore,
+    Fault, ManualClock, MemoryDeadLetterQueues, MemoryEventBus, MemoryEventLake, MemoryFulfilmentCentre,
+    MemoryMessageQueue, MemoryOnCall, MemoryOrderStore, MemoryOrderViewStore, MemoryPaymentTasks,
+    MemoryQuarantine, MemoryQuarantineStore, MemoryQueues, MemoryRedriveLedger, MemoryRedriveTargets,
+    MemoryShipmentStore, MemoryStockStore, QueueSettings,
 };
-use ports::{Clock, Notice, Quarantined, conformance};
+use ports::{Alert, Clock, Notice, Quarantined, Target, attempt_carried, conformance};
 
 #[test]
 fn the_order_store_conforms() {
@@ -106,6 +108,70 @@ fn the_payment_tasks_conform() {
     assert!(tasks.time_out("timed-out"));
     block_on(conformance::payment_tasks(&tasks, ["to-succeed", "to-fail"], "timed-out"));
     block_on(conformance::payment_tasks_that_never_were(&tasks));
+}
+
+fn queues() -> MemoryQueues {
+    let queues = MemoryQueues::new(Arc::new(ManualClock::new(Timestamp::from_unix_ms(1_000))));
+    queues.create("queue", QueueSettings { visibility_s: 30, retention_s: 1_209_600, redrive: None });
+    queues
+}
+
+#[test]
+fn the_dead_letter_queues_conform() {
+    let queues = queues();
+    let send = async |body: &str, attributes: &BTreeMap<String, String>| {
+        queues.send("queue", body, attributes.clone());
+    };
+    let letters = MemoryDeadLetterQueues::new(queues.clone());
+    block_on(conformance::dead_letter_queues(&letters, "queue", send, "memory"));
+}
+
+#[test]
+fn the_redrive_targets_conform() {
+    let queues = queues();
+    let consumers = BTreeMap::from([("consumer".to_owned(), "queue".to_owned())]);
+    let targets = MemoryRedriveTargets::new(queues.clone(), consumers);
+    let arrived = async |target: &Target, _| -> Vec<(String, Option<Attempt>)> {
+        match target {
+            Target::Consumer(_) => {
+                let carried = |message: memory::QueuedMessage| {
+                    let attempt = attempt_carried(|name| message.attributes.get(name).map(String::as_str));
+                    (message.body.as_ref().to_owned(), Some(attempt))
+                };
+                queues.messages("queue").into_iter().map(carried).collect()
+            }
+            Target::Checkout => targets.checkouts().into_values().map(|body| (body, None)).collect(),
+            Target::Bus => {
+                let put = targets.take_from_bus().into_iter();
+                put.map(|(body, attempt)| (body, Some(attempt))).collect()
+            }
+        }
+    };
+    let envelope = |id: &str| format!(r#"{{"detail":{{"id":"{id}"}}}}"#);
+    block_on(conformance::redrive_targets(&targets, "consumer", envelope, arrived, "memory"));
+}
+
+#[test]
+fn the_redrive_ledger_conforms() {
+    let ledger = MemoryRedriveLedger::default();
+    for unique in ["run-1", "run-2"] {
+        block_on(conformance::redrive_ledger(&ledger, unique));
+    }
+}
+
+#[test]
+fn the_quarantine_store_conforms() {
+    let store = MemoryQuarantineStore::default();
+    for unique in ["run-1", "run-2"] {
+        block_on(conformance::quarantine_store(&store, unique));
+    }
+}
+
+#[test]
+fn whoever_is_on_call_hears_every_alert() {
+    let on_call = MemoryOnCall::default();
+    let heard = async |alert: &Alert| on_call.alerts().contains(alert);
+    block_on(conformance::on_call(&on_call, heard, "memory"));
 }
 
 #[test]

@@ -10,14 +10,19 @@
 #![allow(clippy::expect_used, clippy::panic, reason = "a suite reports by panicking, as a test does")]
 
 mod contended_stock;
+mod dead_letter_queues;
 mod event_bus;
 mod event_lake;
 mod fulfilment_centre;
 mod message_queue;
+mod on_call;
 mod order_store;
 mod order_view_store;
 mod payment_tasks;
 mod quarantine;
+mod quarantine_store;
+mod redrive_ledger;
+mod redrive_targets;
 mod shipment_store;
 mod stock_store;
 
@@ -27,14 +32,19 @@ use std::fmt::Debug;
 use domain::{EventId, OrderId, Quantity, Sku, StockLine, Timestamp};
 
 pub use contended_stock::contended_stock;
+pub use dead_letter_queues::dead_letter_queues;
 pub use event_bus::{event_bus, event_bus_that_refuses, is_to_be_refused};
 pub use event_lake::event_lake;
 pub use fulfilment_centre::fulfilment_centre;
 pub use message_queue::message_queue;
+pub use on_call::on_call;
 pub use order_store::order_store;
 pub use order_view_store::order_view_store;
 pub use payment_tasks::{payment_tasks, payment_tasks_that_never_were};
 pub use quarantine::quarantine;
+pub use quarantine_store::quarantine_store;
+pub use redrive_ledger::redrive_ledger;
+pub use redrive_targets::redrive_targets;
 pub use shipment_store::shipment_store;
 pub use stock_store::stock_store;
 

@@ -5,28 +5,41 @@
 
 mod clock;
 pub mod conformance;
+mod dead_letter_queues;
 mod error;
 mod event_bus;
 mod event_lake;
 mod fulfilment_centre;
 mod message_queue;
+mod on_call;
 mod order_store;
 mod order_view_store;
 mod payment_tasks;
 mod quarantine;
+mod quarantine_store;
+mod redrive_ledger;
+mod redrive_targets;
 mod shipment_store;
 mod stock_store;
 
 pub use clock::Clock;
+pub use dead_letter_queues::{DeadLetter, DeadLetterQueues, Depth};
 pub use error::{PortError, Retry};
 pub use event_bus::EventBus;
 pub use event_lake::{EventLake, LakeObject};
 pub use fulfilment_centre::{FulfilmentCentre, Notice};
 pub use message_queue::{MessageQueue, Postponement};
+pub use on_call::{Alert, OnCall};
 pub use order_store::{NewOrder, OrderDecision, OrderRecord, OrderStore, Registered, Registration};
 pub use order_view_store::OrderViewStore;
 pub use payment_tasks::{PaymentTasks, TaskReply};
 pub use quarantine::{Quarantine, Quarantined};
+pub use quarantine_store::{QuarantineObject, QuarantineStore};
+pub use redrive_ledger::RedriveLedger;
+pub use redrive_targets::{
+    ATTEMPT_ATTRIBUTE, GENERATION_ATTRIBUTE, Redrive, RedriveTargets, Target, attempt_attributes,
+    attempt_carried,
+};
 pub use shipment_store::{ShipmentStore, ShippedOrder};
 pub use stock_store::{Decided, Reserve, StockCounts, StockStore};
 
