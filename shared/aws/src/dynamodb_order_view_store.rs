@@ -92,7 +92,7 @@ fn recorded_fact(event_id: &str, stored: &str) -> Option<RecordedFact> {
     Some(RecordedFact {
         fact: Fact {
             event_id: EventId::parse(event_id).ok()?,
-            kind: kind_of_type(event_type),
+            kind: kind_of_type(event_type)?,
             at: parse_timestamp(&stored.at)?,
             caused_by,
         },

@@ -74,18 +74,15 @@ fn set(results: &mut [Result<(), PortError>], id: &str, result: Result<(), PortE
 fn entry(index: usize, message: &Quarantined) -> Result<SendMessageBatchRequestEntry, BuildError> {
     // SQS takes no empty body.
     let body = if message.body.is_empty() { "(empty)" } else { &message.body };
-    SendMessageBatchRequestEntry::builder()
-        .id(index.to_string())
-        .message_body(body)
-        .message_attributes("consumer", attribute("String", &message.consumer)?)
-        .message_attributes("reasonCode", attribute("String", &message.reason_code)?)
-        .message_attributes("reason", attribute("String", &message.reason)?)
-        .message_attributes("messageId", attribute("String", &message.message_id)?)
-        .message_attributes("receiveCount", attribute("Number", &message.receive_count.to_string())?)
-        .build()
+    let mut entry = SendMessageBatchRequestEntry::builder().id(index.to_string()).message_body(body);
+    for (name, value) in message.attributes() {
+        entry = entry.message_attributes(name, attribute(&value)?);
+    }
+    entry.build()
 }
 
-fn attribute(data_type: &str, value: &str) -> Result<MessageAttributeValue, BuildError> {
+fn attribute(value: &str) -> Result<MessageAttributeValue, BuildError> {
+    // SQS takes no empty value either.
     let value = if value.is_empty() { "-" } else { value };
-    MessageAttributeValue::builder().data_type(data_type).string_value(value).build()
+    MessageAttributeValue::builder().data_type("String").string_value(value).build()
 }

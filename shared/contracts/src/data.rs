@@ -1,6 +1,6 @@
 //! Every event type of the bus and its `data`.
 
-use domain::{InvalidId, OrderId, Subject};
+use domain::{InvalidId, OrderId, QuarantineId, Subject};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -115,6 +115,8 @@ event_types! {
     DeliveryStatusChanged = "shipping.delivery-status-changed.v1" about order_id: OrderId,
     /// A parcel of the order was handed over.
     SignatureCollected = "shipping.signature-collected.v1" about order_id: OrderId,
+    /// A message was given up on and is kept for a person to look at.
+    EventQuarantined = "ops.event-quarantined.v1" about quarantine_id: QuarantineId,
 }
 
 impl EventType {
@@ -396,4 +398,33 @@ pub struct SignatureCollected {
     pub parcel_id: String,
     /// Who signed.
     pub personal: Signature,
+}
+
+/// See [`EventType::EventQuarantined`]. Names the message and says nothing of its content.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EventQuarantined {
+    /// What to look for: `orderbus dlq show <this>`.
+    pub quarantine_id: String,
+    /// Who was to handle it.
+    pub consumer: String,
+    /// Why, for programs.
+    pub reason_code: String,
+    /// Why, for people.
+    pub reason: String,
+    /// How often it failed.
+    pub attempts: u32,
+    /// RFC 3339.
+    pub first_failed_at: String,
+    /// RFC 3339.
+    pub last_failed_at: String,
+    /// The event in it, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message_event_id: Option<String>,
+    /// The event's type.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message_event_type: Option<String>,
+    /// The order that the event is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order_id: Option<String>,
 }

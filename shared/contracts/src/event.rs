@@ -1,4 +1,4 @@
-use domain::{EventId, OrderId, Subject, Timestamp};
+use domain::{EventId, OrderId, QuarantineId, RedriveKey, Subject, Timestamp};
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -60,6 +60,16 @@ pub struct Outbound {
 pub fn derived_event_id(cause: &EventId, consumer: &str, index: u32) -> EventId {
     let name = format!("{cause}\n{consumer}\n{index}");
     id_of_uuid(Uuid::new_v5(&NAMESPACE, name.as_bytes()))
+}
+
+/// The name under which a message is kept that was given up on: UUID version 5, so that giving up on it again finds it
+/// there. Each release from quarantine begins a generation.
+#[must_use]
+pub fn quarantine_id(key: &RedriveKey, generation: u32) -> QuarantineId {
+    let name = format!("quarantine\n{key}\n{generation}");
+    let id = id_of_uuid(Uuid::new_v5(&NAMESPACE, name.as_bytes()));
+    QuarantineId::parse(id.as_str())
+        .unwrap_or_else(|_| unreachable!("a UUID is hexadecimal digits and hyphens"))
 }
 
 fn id_of_uuid(uuid: Uuid) -> EventId {
@@ -161,6 +171,16 @@ struct CloudEvent<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_quarantine_id_depends_on_what_failed_where_and_on_the_generation() {
+        let key = RedriveKey::new("order-placed", "e-1");
+        let id = quarantine_id(&key, 0);
+        assert_eq!(id, quarantine_id(&key, 0));
+        assert_ne!(id, quarantine_id(&key, 1));
+        assert_ne!(id, quarantine_id(&RedriveKey::new("inventory-updater", "e-1"), 0));
+        assert_ne!(id, quarantine_id(&RedriveKey::new("order-placed", "e-2"), 0));
+    }
 
     #[test]
     fn a_derived_id_depends_on_cause_consumer_and_index_alone() {

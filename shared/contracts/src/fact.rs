@@ -16,26 +16,23 @@ pub struct RecordedFact {
     pub details: Value,
 }
 
-/// What an event tells of its order.
+/// What an event tells of its order. `None` when it is no fact about an order.
 #[must_use]
-pub fn fact_of(event: &Event) -> RecordedFact {
+pub fn fact_of(event: &Event) -> Option<RecordedFact> {
     let event_type = event.data.event_type();
-    RecordedFact {
-        fact: Fact {
-            event_id: event.id.clone(),
-            kind: kind_of_type(event_type),
-            at: event.time,
-            caused_by: event.causation_id.clone(),
-        },
-        event_type,
-        details: details(&event.data),
-    }
+    let fact = Fact {
+        event_id: event.id.clone(),
+        kind: kind_of_type(event_type)?,
+        at: event.time,
+        caused_by: event.causation_id.clone(),
+    };
+    Some(RecordedFact { fact, event_type, details: details(&event.data) })
 }
 
-/// The kind of fact that an event of this type is.
+/// The kind of fact that an event of this type is. `None` for what is no fact about an order.
 #[must_use]
-pub fn kind_of_type(event_type: EventType) -> FactKind {
-    match event_type {
+pub fn kind_of_type(event_type: EventType) -> Option<FactKind> {
+    Some(match event_type {
         EventType::OrderPlaced => FactKind::Placed,
         EventType::OrderAccepted => FactKind::Accepted,
         EventType::OrderRejected => FactKind::Rejected,
@@ -54,7 +51,8 @@ pub fn kind_of_type(event_type: EventType) -> FactKind {
         EventType::ParcelPickedUp => FactKind::ParcelPickedUp,
         EventType::DeliveryStatusChanged => FactKind::DeliveryStatusChanged,
         EventType::SignatureCollected => FactKind::SignatureCollected,
-    }
+        EventType::EventQuarantined => return None,
+    })
 }
 
 /// Only what no earlier fact of the same order already told: the item of an order is written once an event, and
@@ -64,7 +62,10 @@ fn details(data: &Data) -> Value {
         Data::OrderPlaced(data) => {
             json!({"customerId": data.customer_id, "lines": data.lines, "total": data.total})
         }
-        Data::OrderAccepted(_) | Data::StockReserved(_) | Data::StockReleased(_) => json!({}),
+        Data::OrderAccepted(_)
+        | Data::StockReserved(_)
+        | Data::StockReleased(_)
+        | Data::EventQuarantined(_) => json!({}),
         Data::OrderRejected(data) => json!({"reasons": data.reasons}),
         Data::CancellationRequested(data) => json!({"reasons": [data.reason]}),
         Data::OrderCancelled(data) => json!({"reasons": [data.reason]}),

@@ -13,13 +13,13 @@ mod parts;
 mod timestamp;
 
 pub use data::{
-    CancellationRequested, Data, DeliveryStatusChanged, EventType, OrderAccepted, OrderCancelled,
-    OrderConfirmed, OrderPlaced, OrderRejected, ParcelPickedUp, PaymentCaptured, PaymentFailed,
-    PaymentRequested, RefundRequested, ShipmentCancelled, ShipmentScheduled, SignatureCollected,
-    StockRejected, StockReleased, StockReserved,
+    CancellationRequested, Data, DeliveryStatusChanged, EventQuarantined, EventType, OrderAccepted,
+    OrderCancelled, OrderConfirmed, OrderPlaced, OrderRejected, ParcelPickedUp, PaymentCaptured,
+    PaymentFailed, PaymentRequested, RefundRequested, ShipmentCancelled, ShipmentScheduled,
+    SignatureCollected, StockRejected, StockReleased, StockReserved,
 };
 pub use envelope::{BusEvent, DecodeError, decode, describe};
-pub use event::{Cause, Event, NotAboutAnOrder, Outbound, derived_event_id};
+pub use event::{Cause, Event, NotAboutAnOrder, Outbound, derived_event_id, quarantine_id};
 pub use fact::{RecordedFact, fact_of, kind_of_type};
 pub use order_request::{OrderRequest, order_id_of_key};
 pub use parts::{Line, Money, Personal, Reason, Shortage, Signature, StockLine};

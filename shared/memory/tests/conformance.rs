@@ -10,8 +10,8 @@ use domain::{Attempt, Timestamp};
 use memory::{
     Fault, ManualClock, MemoryDeadLetterQueues, MemoryEventBus, MemoryEventLake, MemoryFulfilmentCentre,
     MemoryMessageQueue, MemoryOnCall, MemoryOrderStore, MemoryOrderViewStore, MemoryPaymentTasks,
-    MemoryQuarantine, MemoryQuarantineStore, MemoryQueues, MemoryRedriveLedger, MemoryRedriveTargets,
-    MemoryShipmentStore, MemoryStockStore, QueueSettings,
+    MemoryQuarantine, MemoryQuarantineStore, MemoryQueue, MemoryQueues, MemoryRedriveLedger,
+    MemoryRedriveTargets, MemoryShipmentStore, MemoryStockStore, QueueSettings,
 };
 use ports::{Alert, Clock, Notice, Quarantined, Target, attempt_carried, conformance};
 
@@ -108,6 +108,29 @@ fn the_payment_tasks_conform() {
     assert!(tasks.time_out("timed-out"));
     block_on(conformance::payment_tasks(&tasks, ["to-succeed", "to-fail"], "timed-out"));
     block_on(conformance::payment_tasks_that_never_were(&tasks));
+}
+
+#[test]
+fn the_quarantine_in_a_queue_conforms() {
+    let queues = queues();
+    let kept = async |message: &Quarantined| {
+        let expected: BTreeMap<String, String> =
+            message.attributes().into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        let is_it = |kept: &memory::QueuedMessage| *kept.body == *message.body && kept.attributes == expected;
+        queues.messages("queue").iter().any(is_it)
+    };
+    let quarantine = MemoryQueue::new(queues.clone(), "queue");
+    block_on(conformance::quarantine(&quarantine, kept, "memory"));
+}
+
+#[test]
+fn the_queue_of_a_consumer_conforms() {
+    let queues = queues();
+    (0..23).for_each(|number| drop(queues.send("queue", number.to_string(), BTreeMap::new())));
+    let receive = |_| queues.receive("queue", 10, None).into_iter().map(|message| message.receipt_handle);
+    let receipt_handles: Vec<String> = (0..3).flat_map(receive).collect();
+    let queue = MemoryQueue::new(queues.clone(), "queue");
+    block_on(conformance::message_queue(&queue, &receipt_handles));
 }
 
 fn queues() -> MemoryQueues {

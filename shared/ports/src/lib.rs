@@ -33,7 +33,7 @@ pub use on_call::{Alert, OnCall};
 pub use order_store::{NewOrder, OrderDecision, OrderRecord, OrderStore, Registered, Registration};
 pub use order_view_store::OrderViewStore;
 pub use payment_tasks::{PaymentTasks, TaskReply};
-pub use quarantine::{Quarantine, Quarantined};
+pub use quarantine::{CONSUMER_ATTRIBUTE, Quarantine, Quarantined, REASON_ATTRIBUTE, REASON_CODE_ATTRIBUTE};
 pub use quarantine_store::{QuarantineObject, QuarantineStore};
 pub use redrive_ledger::RedriveLedger;
 pub use redrive_targets::{

@@ -1,4 +1,8 @@
-use crate::PortError;
+use std::collections::BTreeMap;
+
+use domain::Attempt;
+
+use crate::{PortError, attempt_attributes};
 
 /// A message that can never be handled as it is.
 #[derive(Clone, PartialEq, Eq)]
@@ -13,8 +17,33 @@ pub struct Quarantined {
     pub message_id: String,
     /// How often it had been received.
     pub receive_count: u32,
+    /// The attempt that travelled with it.
+    pub attempt: Attempt,
     /// The message as it came.
     pub body: String,
+}
+
+/// The message attribute that carries [`Quarantined::consumer`].
+pub const CONSUMER_ATTRIBUTE: &str = "consumer";
+/// The message attribute that carries [`Quarantined::reason_code`].
+pub const REASON_CODE_ATTRIBUTE: &str = "reasonCode";
+/// The message attribute that carries [`Quarantined::reason`].
+pub const REASON_ATTRIBUTE: &str = "reason";
+
+impl Quarantined {
+    /// All but the body, as message attributes.
+    #[must_use]
+    pub fn attributes(&self) -> BTreeMap<&'static str, String> {
+        let mut attributes = BTreeMap::from([
+            (CONSUMER_ATTRIBUTE, self.consumer.clone()),
+            (REASON_CODE_ATTRIBUTE, self.reason_code.clone()),
+            (REASON_ATTRIBUTE, self.reason.clone()),
+            ("messageId", self.message_id.clone()),
+            ("receiveCount", self.receive_count.to_string()),
+        ]);
+        attributes.extend(attempt_attributes(self.attempt));
+        attributes
+    }
 }
 
 /// Where messages go that can never be handled as they are.

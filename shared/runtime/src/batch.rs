@@ -2,8 +2,9 @@ use std::panic::AssertUnwindSafe;
 
 use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent, SqsMessage};
 use contracts::{BusEvent, Event, Outbound};
+use domain::Attempt;
 use futures_util::{FutureExt, StreamExt, stream};
-use ports::{EventBus, MessageQueue, Postponement, Quarantine, Quarantined};
+use ports::{EventBus, MessageQueue, Postponement, Quarantine, Quarantined, attempt_carried};
 use tokio::time::timeout_at;
 
 use crate::disposition::chain;
@@ -143,6 +144,7 @@ where
             reason: rejection.message.clone(),
             message_id: message_id(record).to_owned(),
             receive_count: receive_count(record),
+            attempt: attempt(record),
             body: record.body.clone().unwrap_or_default(),
         }
     }
@@ -216,6 +218,11 @@ fn message_id(record: &SqsMessage) -> &str {
 
 fn receive_count(record: &SqsMessage) -> u32 {
     record.attributes.get("ApproximateReceiveCount").and_then(|count| count.parse().ok()).unwrap_or(1)
+}
+
+/// The attempt that travels with a message that was sent again.
+fn attempt(record: &SqsMessage) -> Attempt {
+    attempt_carried(|name| record.message_attributes.get(name)?.string_value.as_deref())
 }
 
 /// Exponential backoff with full jitter. The jitter comes from the message's own id, so that neighbours that failed

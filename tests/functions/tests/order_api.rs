@@ -482,7 +482,7 @@ async fn a_cancellation_that_could_not_be_published_is_unavailable_and_can_be_as
 async fn show(events: &[Event]) -> Value {
     let api = sound();
     for event in events {
-        api.views.add(event.order_id().unwrap(), &fact_of(event)).await.unwrap();
+        api.views.add(event.order_id().unwrap(), &fact_of(event).unwrap()).await.unwrap();
     }
     let (status, body) = respond(&api, about("GET /orders/{id}", "o-1")).await;
     assert_eq!(status, 200);

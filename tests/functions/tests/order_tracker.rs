@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "the helpers of a test are tests")]
 
-use contracts::{BusEvent, Event, EventType};
+use contracts::{BusEvent, Event, EventType, kind_of_type};
 use function_tests::{Function, PERSONAL_VALUES, cancelled, order_id, placed};
 use memory::{Fault, Faults, MemoryOrderViewStore};
 use order_tracker::{NAME, OrderTracker};
@@ -33,7 +33,8 @@ async fn an_event_of_every_type_is_one_fact_of_its_order() {
     assert_eq!(views.len(), 1);
     let mut types: Vec<_> = views.values().flatten().map(|fact| fact.event_type).collect();
     types.sort();
-    assert_eq!(types, EventType::ALL);
+    let about_orders = EventType::ALL.iter().copied().filter(|one| kind_of_type(*one).is_some());
+    assert_eq!(types, about_orders.collect::<Vec<_>>());
     assert_eq!(function.published(), []);
 }
 

@@ -1,3 +1,5 @@
+use domain::Attempt;
+
 use super::{BATCH, ok};
 use crate::{Quarantine, Quarantined};
 
@@ -34,6 +36,7 @@ fn message(unique: &str, name: &str, padding_bytes: usize) -> Quarantined {
         reason: "the message is not JSON: line 1, column 2".to_owned(),
         message_id: format!("{name}-{unique}"),
         receive_count: 3,
+        attempt: Attempt { generation: 0, number: 2 },
         body: format!("{{ not \"JSON\" \\ ü {name} {unique} {}", "x".repeat(padding_bytes)),
     }
 }
