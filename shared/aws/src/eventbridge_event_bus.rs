@@ -57,7 +57,7 @@ impl EventBus for EventBridgeEventBus {
 }
 
 /// An entry has an id exactly when the bus took it. One that is missing was not taken, as far as we know.
-fn taken(entry: Option<PutEventsResultEntry>) -> Result<(), PortError> {
+pub(crate) fn taken(entry: Option<PutEventsResultEntry>) -> Result<(), PortError> {
     match entry {
         Some(entry) if entry.error_code.is_none() && entry.event_id.is_some() => Ok(()),
         entry => {

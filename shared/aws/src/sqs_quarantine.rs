@@ -1,10 +1,11 @@
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::error::BuildError;
-use aws_sdk_sqs::types::{MessageAttributeValue, SendMessageBatchRequestEntry};
+use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
 use ports::{PortError, Quarantine, Quarantined};
 
 use crate::calls::in_calls;
 use crate::error::{EntryRefused, failed_all};
+use crate::sqs::attribute;
 
 const SEND: &str = "sqs:SendMessageBatch";
 /// The quarantine queue: the message as it came, and why it is there in message attributes.
@@ -79,10 +80,4 @@ fn entry(index: usize, message: &Quarantined) -> Result<SendMessageBatchRequestE
         entry = entry.message_attributes(name, attribute(&value)?);
     }
     entry.build()
-}
-
-fn attribute(value: &str) -> Result<MessageAttributeValue, BuildError> {
-    // SQS takes no empty value either.
-    let value = if value.is_empty() { "-" } else { value };
-    MessageAttributeValue::builder().data_type("String").string_value(value).build()
 }

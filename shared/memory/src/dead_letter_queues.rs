@@ -4,7 +4,7 @@ use crate::Faults;
 use crate::queues::{MemoryQueues, Received};
 
 /// The dead letters among [`MemoryQueues`].
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct MemoryDeadLetterQueues {
     queues: MemoryQueues,
     faults: Faults,

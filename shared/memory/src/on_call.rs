@@ -1,13 +1,13 @@
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use ports::{Alert, OnCall, PortError};
 
 use crate::{Faults, lock};
 
 /// Collects what whoever is on call was told.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct MemoryOnCall {
-    alerts: Mutex<Vec<Alert>>,
+    alerts: Arc<Mutex<Vec<Alert>>>,
     faults: Faults,
 }
 

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::ops::Bound;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use domain::QuarantineId;
 use ports::{Commit, PortError, QuarantineObject, QuarantineStore};
@@ -9,9 +9,9 @@ use ports::{Commit, PortError, QuarantineObject, QuarantineStore};
 use crate::{Faults, lock};
 
 /// Keeps what was given up on, by id.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct MemoryQuarantineStore {
-    objects: Mutex<BTreeMap<QuarantineId, QuarantineObject>>,
+    objects: Arc<Mutex<BTreeMap<QuarantineId, QuarantineObject>>>,
     faults: Faults,
 }
 

@@ -4,7 +4,7 @@ use crate::{Faults, MemoryQueues};
 
 /// One of [`MemoryQueues`], to a consumer: the queue that its messages come from, or the one that it sets aside what
 /// it can never handle in.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct MemoryQueue {
     queues: MemoryQueues,
     name: String,

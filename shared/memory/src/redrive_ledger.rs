@@ -1,5 +1,5 @@
 use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use domain::{Attempt, Failure, Hidden, RedriveKey, RedriveRecord, Verdict};
 use ports::{PortError, RedriveLedger};
@@ -7,9 +7,9 @@ use ports::{PortError, RedriveLedger};
 use crate::{Faults, lock};
 
 /// Keeps the record of every message that failed.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct MemoryRedriveLedger {
-    records: Mutex<BTreeMap<RedriveKey, RedriveRecord>>,
+    records: Arc<Mutex<BTreeMap<RedriveKey, RedriveRecord>>>,
     faults: Faults,
 }
 
@@ -30,7 +30,7 @@ impl MemoryRedriveLedger {
         &self,
         operation: &'static str,
         key: &RedriveKey,
-        note: impl FnOnce(&mut RedriveRecord) -> bool,
+        note: impl Fn(&mut RedriveRecord) -> bool,
     ) -> Result<(), PortError> {
         let apply = || {
             if let Some(record) = lock(&self.records).get_mut(key) {

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 use std::mem;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use domain::{Attempt, RedriveKey};
 use ports::{PortError, Redrive, RedriveTargets, Target, attempt_attributes};
@@ -11,13 +11,13 @@ const SEND: &str = "memory:Redrive";
 const BACKLOG: &str = "memory:Backlog";
 
 /// Consumers' queues among [`MemoryQueues`], and what was given to the checkout and to the bus.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct MemoryRedriveTargets {
     queues: MemoryQueues,
     /// The name of each consumer's queue.
     consumers: BTreeMap<String, String>,
-    checkouts: Mutex<BTreeMap<(RedriveKey, u32), String>>,
-    on_bus: Mutex<Vec<(String, Attempt)>>,
+    checkouts: Arc<Mutex<BTreeMap<(RedriveKey, u32), String>>>,
+    on_bus: Arc<Mutex<Vec<(String, Attempt)>>>,
     faults: Faults,
 }
 
@@ -31,7 +31,7 @@ impl MemoryRedriveTargets {
     /// The same; calls can be lost.
     #[must_use]
     pub fn with_faults(queues: MemoryQueues, consumers: BTreeMap<String, String>, faults: Faults) -> Self {
-        let (checkouts, on_bus) = (Mutex::default(), Mutex::default());
+        let (checkouts, on_bus) = (Arc::default(), Arc::default());
         Self { queues, consumers, checkouts, on_bus, faults }
     }
 

@@ -38,7 +38,7 @@ pub use quarantine_store::{QuarantineObject, QuarantineStore};
 pub use redrive_ledger::RedriveLedger;
 pub use redrive_targets::{
     ATTEMPT_ATTRIBUTE, GENERATION_ATTRIBUTE, Redrive, RedriveTargets, Target, attempt_attributes,
-    attempt_carried,
+    attempt_carried, attempt_in_resources, attempt_resources,
 };
 pub use shipment_store::{ShipmentStore, ShippedOrder};
 pub use stock_store::{Decided, Reserve, StockCounts, StockStore};

@@ -70,6 +70,20 @@ pub fn attempt_carried<'a>(attribute: impl Fn(&str) -> Option<&'a str>) -> Attem
     Attempt { generation: number(GENERATION_ATTRIBUTE), number: number(ATTEMPT_ATTRIBUTE) }
 }
 
+/// The same for an event that is put on the bus again. Nothing travels beside an event but its `resources`, which nobody
+/// here uses for anything else.
+#[must_use]
+pub fn attempt_resources(attempt: Attempt) -> Vec<String> {
+    attempt_attributes(attempt).into_iter().map(|(name, value)| format!("{name}={value}")).collect()
+}
+
+/// The attempt that travelled among the `resources` of an event.
+#[must_use]
+pub fn attempt_in_resources(resources: &[String]) -> Attempt {
+    let pairs = || resources.iter().filter_map(|text| text.split_once('='));
+    attempt_carried(|name| pairs().find(|(known, _)| *known == name).map(|(_, value)| value))
+}
+
 /// Where dead letters go back to.
 pub trait RedriveTargets: Send + Sync {
     /// Sends a message to where it was on its way to.
@@ -101,6 +115,8 @@ mod tests {
                 attributes.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str())
             };
             assert_eq!(attempt_carried(carried), attempt);
+            let resources = [vec!["arn:aws:other=1".to_owned()], attempt_resources(attempt)].concat();
+            assert_eq!(attempt_in_resources(&resources), attempt);
         }
         assert_eq!(attempt_carried(|_| Some("many")), Attempt::default());
     }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use contracts::{BusEvent, Cause, Data, Event, OrderCancelled, Outbound, Reason};
-use domain::{EventId, OrderId, Timestamp};
+use domain::{Attempt, EventId, OrderId, Timestamp};
 use memory::{Fault, Faults, MemoryEventBus, MemoryMessageQueue, MemoryQuarantine};
 use ports::{EventBus, PortError};
 use runtime::{Consumer, Deadline, Disposition, Handler, Rejection, SqsEvent, SqsMessage};
@@ -355,4 +355,17 @@ async fn a_record_that_cannot_be_postponed_is_reported_all_the_same() {
     messages.push(without_handle);
     assert_eq!(consume(&consumer, messages).await, ["retry.1", "retry.2"]);
     assert_eq!(consumer.queue.postponed(), []);
+}
+
+#[tokio::test]
+async fn the_attempt_that_travels_with_a_message_goes_into_quarantine_with_it() {
+    let consumer = consumer();
+    let mut redriven = message("text", "text");
+    for (name, value) in [("orderbus-attempt", "3"), ("orderbus-generation", "1")] {
+        let attribute = json!({"stringValue": value, "dataType": "String"});
+        redriven.message_attributes.insert(name.to_owned(), serde_json::from_value(attribute).unwrap());
+    }
+    assert_eq!(consume(&consumer, vec![redriven, message("other", "text")]).await, NONE);
+    let attempts: Vec<_> = consumer.quarantine.kept().iter().map(|kept| kept.attempt).collect();
+    assert_eq!(attempts, [Attempt { generation: 1, number: 3 }, Attempt::default()]);
 }

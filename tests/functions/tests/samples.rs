@@ -3,17 +3,21 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "the helpers of a test are tests")]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use contracts::{BusEvent, EventType, fact_of, kind_of_type};
+use dlq_reprocessor::{Policy, Queues, Reprocessor, Settings, Summary};
 use event_archiver::EventArchiver;
 use function_tests::{Function, NOW, SteppingClock, order_id, sku, types_of};
 use inventory_updater::InventoryUpdater;
 use memory::{
-    MemoryEventBus, MemoryEventLake, MemoryFulfilmentCentre, MemoryOrderStore, MemoryOrderViewStore,
-    MemoryPaymentTasks, MemoryShipmentStore, MemoryStockStore,
+    ManualClock, MemoryDeadLetterQueues, MemoryEventBus, MemoryEventLake, MemoryFulfilmentCentre,
+    MemoryOnCall, MemoryOrderStore, MemoryOrderViewStore, MemoryPaymentTasks, MemoryQuarantineStore,
+    MemoryQueues, MemoryRedriveLedger, MemoryRedriveTargets, MemoryShipmentStore, MemoryStockStore,
+    QueueSettings,
 };
 use order_api::OrderApi;
 use order_placed::OrderPlacedHandler;
@@ -63,6 +67,7 @@ fn archives(objects: usize) -> Outcome {
     Outcome { objects, ..Outcome::default() }
 }
 
+const GIVEN_UP: &str = "ops.event-quarantined.v1";
 const ACCEPTED: &str = "orders.order-accepted.v1";
 const RESERVED: &str = "inventory.stock-reserved.v1";
 const POISON: [&str; 4] = ["not_json", "unknown_type", "unknown_version", "invalid_attribute"];
@@ -72,6 +77,9 @@ type Expectation = (&'static str, &'static [&'static str], Outcome);
 
 fn expectations() -> Vec<Expectation> {
     vec![
+        ("dlq-reprocessor/schedule.json", &[], publishes(&[GIVEN_UP])),
+        ("dlq-reprocessor/schedule.json", &["dlq-reprocessor/schedule.json"], publishes(&[])),
+        ("dlq-reprocessor/by-hand.json", &[], publishes(&[GIVEN_UP])),
         ("event-archiver/every-type.json", &[], archives(1)),
         ("event-archiver/every-type.json", &["event-archiver/every-type.json"], archives(1)),
         ("event-archiver/undecodable.json", &[], archives(2)),
@@ -155,6 +163,7 @@ fn files() -> BTreeSet<String> {
 async fn try_samples(function: &str, samples: &[&str]) -> Outcome {
     let clock = SteppingClock::default();
     match function {
+        "dlq-reprocessor" => reprocess(samples).await,
         "event-archiver" => archive(samples).await,
         "inventory-updater" => {
             let stock = MemoryStockStore::default();
@@ -224,6 +233,48 @@ async fn respond(samples: &[&str]) -> Outcome {
         status = Some(api.respond(serde_json::from_str(&text(sample)).unwrap()).await.status_code);
     }
     Outcome { status, ..publishes(&types_of(&api.bus.published())) }
+}
+
+/// One message that a consumer set aside is waiting.
+async fn reprocess(samples: &[&str]) -> Outcome {
+    let clock = Arc::new(ManualClock::new(NOW));
+    let queues = MemoryQueues::new(clock.clone());
+    for name in ["undelivered", "quarantine"] {
+        queues.create(name, QueueSettings { visibility_s: 30, retention_s: 1_209_600, redrive: None });
+    }
+    let attributes =
+        [("consumer", "order-placed"), ("reasonCode", "not_json"), ("reason", "line 1, column 2")];
+    let attributes = attributes.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    queues.send("quarantine", "{ not JSON", BTreeMap::from(attributes));
+    let reprocessor = Reprocessor {
+        queues: MemoryDeadLetterQueues::new(queues.clone()),
+        targets: MemoryRedriveTargets::new(queues, BTreeMap::new()),
+        ledger: MemoryRedriveLedger::default(),
+        quarantine: MemoryQuarantineStore::default(),
+        bus: MemoryEventBus::default(),
+        on_call: MemoryOnCall::default(),
+        clock,
+        settings: Settings {
+            queues: Queues {
+                consumers: vec![],
+                undelivered: "undelivered".to_owned(),
+                quarantine: "quarantine".to_owned(),
+                checkout_arn: String::new(),
+            },
+            policy: Policy { redrives_max: 5, backoff_base_s: 300, backoff_max_s: 21_600 },
+            messages_per_run_max: 100,
+            messages_per_second_max: 1_000,
+            capacity_share_percent: 50,
+            operator_command: "cargo orderbus".to_owned(),
+        },
+    };
+    let mut summary = Summary::default();
+    for sample in samples {
+        drop(reprocessor.bus.take_published());
+        let payload = serde_json::from_str(&text(sample)).unwrap();
+        summary = reprocessor.respond(payload, Deadline::after(Duration::from_secs(60))).await;
+    }
+    Outcome { failed: summary.failed, ..publishes(&types_of(&reprocessor.bus.published())) }
 }
 
 async fn archive(samples: &[&str]) -> Outcome {

@@ -17,7 +17,8 @@ use stack_tests::{TestStack, event_types, eventually};
 
 #[test]
 fn poison_in_a_batch_of_ten_fails_alone_and_lands_in_quarantine() {
-    let stack = TestStack::deploy(&[]).unwrap();
+    // dlq-reprocessor would take them on within a minute.
+    let stack = TestStack::deploy(&[("ReprocessorSchedule", "rate(1 day)")]).unwrap();
     let sqs = stack.local().stack().sdk().sqs();
     let sample = include_str!("../../../events/samples/order-placed/poison-among-ten.json");
     let batch: Value = serde_json::from_str(sample).unwrap();

@@ -7,7 +7,7 @@
     reason = "a test that cannot go on has failed"
 )]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use contracts::EventType;
@@ -38,7 +38,8 @@ fn logical_id(name: &str) -> String {
 
 /// The functions behind a queue.
 fn consumers() -> Vec<String> {
-    functions().into_iter().filter(|name| name != "order-api").collect()
+    const WITHOUT_A_QUEUE: [&str; 2] = ["dlq-reprocessor", "order-api"];
+    functions().into_iter().filter(|name| !WITHOUT_A_QUEUE.contains(&name.as_str())).collect()
 }
 
 #[test]
@@ -204,4 +205,86 @@ fn every_role_publishes_only_as_itself() {
             }
         }
     }
+}
+
+/// What `dlq-reprocessor` is told of the consumers: by name, the two queues, the capacity, and what it takes.
+fn reprocessed() -> BTreeMap<String, [String; 5]> {
+    let template = template("template.yaml");
+    let variables =
+        &template["Resources"]["DlqReprocessorFunction"]["Properties"]["Environment"]["Variables"];
+    let lines = variables["CONSUMERS"]["Sub"].as_str().unwrap().lines();
+    let read = |line: &str| {
+        let parts: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+        let [name, rest @ ..] = &parts[..] else { panic!("an empty line") };
+        (name.clone(), rest.to_vec().try_into().unwrap())
+    };
+    lines.map(read).collect()
+}
+
+#[test]
+fn every_consumer_s_dead_letters_are_looked_after() {
+    let template = template("template.yaml");
+    let resources = &template["Resources"];
+    let reprocessed = reprocessed();
+    assert_eq!(reprocessed.keys().cloned().collect::<Vec<_>>(), consumers());
+    for (name, [queue, dead_letters, concurrency, batch_size, takes]) in &reprocessed {
+        let id = logical_id(name);
+        assert_eq!(*queue, format!("${{{id}Queue.QueueName}}"));
+        assert_eq!(*dead_letters, format!("${{{id}DeadLetterQueue.QueueName}}"));
+        let mapping = &resources[format!("{id}Function")]["Properties"]["Events"]["Queue"]["Properties"];
+        let text = |value: &Value| match value {
+            Value::Object(reference) => format!("${{{}}}", reference["Ref"].as_str().unwrap()),
+            number => number.to_string(),
+        };
+        assert_eq!(*batch_size, text(&mapping["BatchSize"]), "{name}: the batch size");
+        let real = &mapping["ScalingConfig"]["MaximumConcurrency"];
+        assert_eq!(*concurrency, text(real), "{name}: the concurrency");
+        assert_eq!(takes == "anything", name == "event-archiver", "{name}: what it takes");
+    }
+}
+
+#[test]
+fn every_dead_letter_queue_is_read_and_every_source_written_by_the_reprocessor() {
+    let role = of_type("AWS::IAM::Role").into_iter().find(|(id, _)| id == "DlqReprocessorRole").unwrap().1;
+    let statements = role["Properties"]["Policies"][0]["PolicyDocument"]["Statement"].as_array().unwrap();
+    let queues_of = |sid: &str| -> BTreeSet<String> {
+        let statement = statements.iter().find(|statement| statement["Sid"] == sid).unwrap();
+        let resources = statement["Resource"].as_array().unwrap().iter();
+        resources
+            .map(|resource| resource["GetAtt"].as_str().unwrap().trim_end_matches(".Arn").to_owned())
+            .collect()
+    };
+    let mut dead_letters = BTreeSet::from(["UndeliveredQueue".to_owned(), "QuarantineQueue".to_owned()]);
+    let mut sources = BTreeSet::new();
+    for (id, queue) in of_type("AWS::SQS::Queue") {
+        if let Some(arn) = queue["Properties"]["RedrivePolicy"]["deadLetterTargetArn"]["GetAtt"].as_str() {
+            dead_letters.insert(arn.trim_end_matches(".Arn").to_owned());
+            sources.insert(id);
+        }
+    }
+    assert_eq!(queues_of("TakeDeadLetters"), dead_letters);
+    assert_eq!(queues_of("SendThemBack"), sources);
+    let all: BTreeSet<String> = of_type("AWS::SQS::Queue").into_iter().map(|(id, _)| id).collect();
+    assert_eq!(all, dead_letters.union(&sources).cloned().collect(), "a queue that nobody looks after");
+    // Every target of a rule leaves what it cannot be given in the one queue that is read for all of them.
+    for (id, rule) in of_type("AWS::Events::Rule") {
+        for target in rule["Properties"]["Targets"].as_array().unwrap() {
+            assert_eq!(target["DeadLetterConfig"]["Arn"], json!({"GetAtt": "UndeliveredQueue.Arn"}), "{id}");
+        }
+    }
+}
+
+#[test]
+fn the_reprocessor_takes_everyone_s_events_back_to_the_bus() {
+    let role = of_type("AWS::IAM::Role").into_iter().find(|(id, _)| id == "DlqReprocessorRole").unwrap().1;
+    let statements = role["Properties"]["Policies"][0]["PolicyDocument"]["Statement"].as_array().unwrap();
+    let put = statements.iter().find(|statement| statement["Action"] == "events:PutEvents").unwrap();
+    let sources: BTreeSet<&str> = put["Condition"]["StringEquals"]["events:source"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(Value::as_str)
+        .collect();
+    let expected: BTreeSet<&str> = EventType::ALL.iter().map(|event_type| event_type.source()).collect();
+    assert_eq!(sources, expected);
 }
