@@ -4,11 +4,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use domain::Attempt;
 use fastrand::Rng;
 use memory::Fault;
 
 use crate::invariants::{Remains, Seen, broken, events_of};
-use crate::outside::{Call, Rates};
+use crate::outside::{Call, Outage, Rates};
 use crate::topology::Topology;
 use crate::workload::{CallOff, PlannedOrder, Way, When, orders};
 use crate::world::{Patience, World, lock};
@@ -102,6 +103,8 @@ pub struct Figures {
     pub faults: u64,
     /// Dead letters brought back.
     pub redriven: u64,
+    /// Messages brought back from quarantine.
+    pub released: u64,
     /// Poison put in queues.
     pub poison: u64,
 }
@@ -114,6 +117,7 @@ impl Figures {
         self.calls += other.calls;
         self.faults += other.faults;
         self.redriven += other.redriven;
+        self.released += other.released;
         self.poison += other.poison;
     }
 }
@@ -170,7 +174,9 @@ pub fn run(topology: &Arc<Topology>, plan: &Plan, with_trace: bool) -> Result<Fi
     };
     let outage = rng.choice(OUTAGES).filter(|_| rng.f64() < 0.1 && !plan.without.contains(&Mishap::Outage));
     let mut world = World::new(topology, rng.u64(..), rates, patience);
-    world.outside().outage = outage;
+    // Long enough for dead letters, or long enough for quarantine.
+    let until_ms = if rng.bool() { 1_800_000 } else { 10_800_000 };
+    world.outside().outage = outage.map(|operation| Outage { operation, until_ms });
     if with_trace {
         world.outside().trace = Some(vec![]);
     }
@@ -208,6 +214,7 @@ fn finish(world: World, histories: usize, outcome: Result<(), Vec<String>>) -> R
             calls: outside.calls.len() as u64,
             faults: outside.faults_met as u64,
             redriven: world.redriven(),
+            released: world.released(),
             poison: world.poison.len() as u64,
         }),
         Err(what) => Err(Failure { what, trace: outside.trace.take().unwrap_or_default() }),
@@ -399,24 +406,28 @@ pub struct Covered {
 /// # Errors
 /// The first run in which something fell: which, and what.
 pub fn every_crash(topology: &Arc<Topology>, threads: usize) -> Result<Covered, (String, Failure)> {
-    let histories: Vec<PlannedOrder> = Way::ALL
+    let history = |way, call_off, is_astray| {
+        let mut order = PlannedOrder::new(format!("crash-{way:?}"), way);
+        order.call_off = call_off;
+        (order, is_astray)
+    };
+    let mut histories: Vec<(PlannedOrder, bool)> = Way::ALL
         .into_iter()
         .flat_map(|way| {
             let called_off = |how| Some((how, When::AtMs(900)));
-            [None, called_off(CallOff::Api), called_off(CallOff::Event)].map(|call_off| {
-                let mut order = PlannedOrder::new(format!("crash-{way:?}"), way);
-                order.call_off = call_off;
-                order
-            })
+            let call_offs = [None, called_off(CallOff::Api), called_off(CallOff::Event)];
+            call_offs.map(|call_off| history(way, call_off, false))
         })
         .collect();
+    // One in which the reprocessor has something of every shape to do.
+    histories.push(history(Way::Shipped, None, true));
     let next = AtomicU64::new(0);
     let results = in_threads(threads, || {
         let mut covered = Covered::default();
-        while let Some(order) =
+        while let Some((order, is_astray)) =
             histories.get(usize::try_from(next.fetch_add(1, Ordering::Relaxed)).unwrap_or(usize::MAX))
         {
-            every_crash_of(topology, order, &mut covered)?;
+            every_crash_of(topology, order, *is_astray, &mut covered)?;
         }
         Ok(covered)
     });
@@ -441,15 +452,16 @@ fn merged(results: Vec<Result<Covered, (String, Failure)>>) -> Result<Covered, (
 fn every_crash_of(
     topology: &Arc<Topology>,
     order: &PlannedOrder,
+    is_astray: bool,
     covered: &mut Covered,
 ) -> Result<(), (String, Failure)> {
     let calm = undisturbed(topology, std::slice::from_ref(order));
     let calm = calm.map_err(|what| (format!("{order:?} undisturbed"), Failure { what, trace: vec![] }))?;
-    let calls = scripted(topology, order, &calm, BTreeMap::new())?;
+    let calls = scripted(topology, order, is_astray, &calm, BTreeMap::new())?;
     covered.histories += 1;
     for (index, call) in calls.iter().enumerate() {
         for fault in Fault::ALL {
-            scripted(topology, order, &calm, BTreeMap::from([(index + 1, fault)]))?;
+            scripted(topology, order, is_astray, &calm, BTreeMap::from([(index + 1, fault)]))?;
             covered.histories += 1;
             let point = covered.points.entry(call.function).or_default();
             point.0.insert(call.operation);
@@ -463,6 +475,7 @@ fn every_crash_of(
 fn scripted(
     topology: &Arc<Topology>,
     order: &PlannedOrder,
+    is_astray: bool,
     undisturbed: &Certain,
     script: BTreeMap<usize, Fault>,
 ) -> Result<Vec<Call>, (String, Failure)> {
@@ -474,6 +487,10 @@ fn scripted(
         (outside.script, outside.trace) = (Some(script), Some(vec![]));
     }
     world.plan(order.clone());
+    if is_astray {
+        world.lead_astray();
+        world.plan_poison("OrderPlacedQueue", "[]", 0);
+    }
     let run = world.run().map_err(|problem| vec![problem]);
     let calls = world.outside().calls.clone();
     let met = world.outside().faults_met;
@@ -481,6 +498,10 @@ fn scripted(
         if met == planned { Ok(()) } else { Err(vec!["the planned fault was not met".to_owned()]) }
     });
     let outcome = outcome.and_then(|()| same_events(&world, undisturbed));
+    let is_once = world.counted().iter().all(|attempt| *attempt == Attempt { generation: 0, number: 1 });
+    let outcome = outcome.and_then(|()| {
+        if is_once { Ok(()) } else { Err(vec!["what was given up on once was counted twice".to_owned()]) }
+    });
     finish(world, 1, outcome).map_err(|failure| (what, failure))?;
     Ok(calls)
 }

@@ -4,16 +4,16 @@ use std::rc::Rc;
 
 use contracts::{RecordedFact, fact_of};
 use domain::{
-    OrderId, Outcome, PaymentId, Reservation, ShipmentDecision, ShipmentEnd, Sku, StockDecision, StockEnd,
-    StockLevel,
+    OrderId, Outcome, PaymentId, RedriveState, Reservation, ShipmentDecision, ShipmentEnd, Sku,
+    StockDecision, StockEnd, StockLevel,
 };
 use memory::{StoredOrder, StoredShipment};
-use ports::LakeObject;
+use ports::{LakeObject, QuarantineObject};
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::workload::{PlannedOrder, STOCK, Way};
-use crate::world::{QUARANTINE_QUEUE, World};
+use crate::world::{REDRIVES_MAX, World};
 
 /// What an event is, whoever's order it is about: its type, and the type of what caused it.
 type Kind = (String, String);
@@ -117,8 +117,13 @@ pub fn broken(world: &World) -> Vec<String> {
         order_ended_well(&decided, order, events.get(order.order_id.as_str()).unwrap_or(&none), &mut broken);
     }
     payment_ids(world, &mut broken);
-    broken.unless(events.len() == world.planned.len(), || {
-        "there are events of orders that nobody placed".to_owned()
+    let strangers = events
+        .keys()
+        .filter(|subject| !world.planned.iter().any(|order| order.order_id.as_str() == *subject));
+    let quarantined: BTreeSet<String> =
+        world.reprocessor.quarantine.objects().into_iter().map(|object| object.id.to_string()).collect();
+    broken.unless(strangers.cloned().collect::<BTreeSet<String>>() == quarantined, || {
+        "the events about neither an order nor a quarantined message are not none".to_owned()
     });
     read_model(world, &mut broken);
     lake(world, &mut broken);
@@ -332,7 +337,7 @@ fn read_model(world: &World, broken: &mut Broken) {
             && let Ok(order_id) = event.event.order_id()
         {
             let facts = folded.entry(order_id.clone()).or_default();
-            facts.entry(accepted.event_id.to_string()).or_default().push(fact_of(&event.event));
+            facts.entry(accepted.event_id.to_string()).or_default().extend(fact_of(&event.event));
         }
     }
     let views = world.views.orders();
@@ -421,22 +426,26 @@ fn read(object: &LakeObject) -> Result<Archived, Box<dyn Error>> {
     Ok(archived)
 }
 
-/// Nothing is left to be handled; what nobody can handle is in quarantine, with a reason, and nothing else is.
+/// Nothing is left to be handled. What nobody can handle is in quarantine with a reason, and whoever is on call was told;
+/// everything else that was given up on was brought back.
 fn queues(world: &World, broken: &mut Broken) {
-    for (queue, dead_letter_queue) in world.dead_letter_queues() {
-        for name in [queue, &dead_letter_queue] {
-            let left = world.queues.len(name);
-            broken.unless(left == 0, || format!("{left} messages are left in {name}"));
-        }
+    for name in world.queue_names() {
+        let left = world.queues.len(&name);
+        broken.unless(left == 0, || format!("{left} messages are left in {name}"));
     }
-    let quarantined: BTreeSet<(String, String)> = world
-        .queues
-        .messages(QUARANTINE_QUEUE)
-        .into_iter()
-        .map(|message| {
-            let consumer = message.attributes.get("consumer").cloned().unwrap_or_default();
-            (consumer, message.body.to_string())
+    let reprocessor = &world.reprocessor;
+    let records = reprocessor.ledger.records();
+    let kept = reprocessor.quarantine.objects();
+    let is_there = |object: &&QuarantineObject| {
+        records.get(&object.key).is_some_and(|record| {
+            record.state == RedriveState::Quarantined
+                && record.attempt.generation == object.attempt.generation
         })
+    };
+    let quarantined: BTreeSet<(String, String)> = kept
+        .iter()
+        .filter(is_there)
+        .map(|object| (object.concerning.consumer.clone(), object.body.clone()))
         .collect();
     let poison = world.poison.iter().filter(|(queue, _)| *queue != "EventArchiverQueue");
     let poison: BTreeSet<(String, String)> =
@@ -446,4 +455,14 @@ fn queues(world: &World, broken: &mut Broken) {
         let surplus: Vec<_> = quarantined.difference(&poison).collect();
         format!("the quarantine is not the poison: missing {missing:?}, surplus {surplus:?}")
     });
+    let alerts = reprocessor.on_call.alerts();
+    let is_told = |object: &QuarantineObject| {
+        let gave_up = format!("{} gave up on", object.concerning.consumer);
+        alerts
+            .iter()
+            .any(|alert| alert.line.starts_with(&gave_up) && alert.line.contains(&object.reason.code))
+    };
+    broken.unless(kept.iter().all(is_told), || "nobody was told of a message in quarantine".to_owned());
+    let too_often = records.values().filter(|record| record.attempt.number > REDRIVES_MAX + 1);
+    broken.unless(too_often.count() == 0, || "a message was redriven more often than it may be".to_owned());
 }

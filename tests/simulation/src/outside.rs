@@ -28,6 +28,15 @@ pub struct Rates {
     pub leap: f64,
 }
 
+/// A service that is down for a while.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Outage {
+    /// Every call of this operation fails.
+    pub(crate) operation: &'static str,
+    /// In milliseconds after the beginning.
+    pub(crate) until_ms: i64,
+}
+
 /// One call of a port by a function.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Call {
@@ -66,8 +75,8 @@ pub(crate) struct Outside {
     routes: HashMap<EventType, Arc<[usize]>>,
     rng: Rng,
     pub(crate) rates: Rates,
-    /// Every call of this operation fails.
-    pub(crate) outage: Option<&'static str>,
+    /// What is down.
+    pub(crate) outage: Option<Outage>,
     /// Faults for calls by their number, the first being 1. With a script, nothing else goes wrong.
     pub(crate) script: Option<BTreeMap<usize, Fault>>,
     /// Who is at work.
@@ -149,7 +158,7 @@ impl Outside {
     }
 
     fn fault(&mut self, operation: &'static str) -> Option<Fault> {
-        if self.outage == Some(operation) {
+        if self.outage.as_ref().is_some_and(|outage| outage.operation == operation) {
             return Some(Fault::NotApplied);
         }
         let rate = self.rates.call;

@@ -1,5 +1,5 @@
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -9,38 +9,47 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
+use aws_lambda_events::sqs::SqsMessageAttribute;
 use contracts::Outbound;
-use domain::{Sku, Timestamp};
+use dlq_reprocessor::{Policy, Queues, Reprocessor, Settings, Summary, Takes};
+use domain::{Attempt, RedriveKey, RedriveState, Sku, Timestamp};
 use event_archiver::EventArchiver;
 use fastrand::Rng;
 use inventory_updater::InventoryUpdater;
 use memory::{
-    Faults, ManualClock, MemoryEventBus, MemoryEventLake, MemoryFulfilmentCentre, MemoryOrderStore,
-    MemoryOrderViewStore, MemoryPaymentTasks, MemoryQueues, MemoryShipmentStore, MemoryStockStore, Received,
+    Faults, ManualClock, MemoryDeadLetterQueues, MemoryEventBus, MemoryEventLake, MemoryFulfilmentCentre,
+    MemoryOnCall, MemoryOrderStore, MemoryOrderViewStore, MemoryPaymentTasks, MemoryQuarantineStore,
+    MemoryQueue, MemoryQueues, MemoryRedriveLedger, MemoryRedriveTargets, MemoryShipmentStore,
+    MemoryStockStore, Received,
 };
 use order_api::OrderApi;
 use order_placed::OrderPlacedHandler;
 use order_tracker::OrderTracker;
 use payment_callback::PaymentCallback;
 use payment_provider::PaymentProvider;
-use ports::{Clock, MessageQueue, PortError, Postponement, Quarantine, Quarantined, StockCounts};
+use ports::{Clock, StockCounts};
 use runtime::{Consumer, Deadline, Handler, SqsBatchResponse, SqsEvent, SqsMessage};
+use serde_json::Value;
 use shipping_notifier::ShippingNotifier;
 
 use crate::checkout::{Execution, Machine, Wait};
 use crate::invariants::Archived;
-use crate::outside::{Delivery, Outside, Rates};
+use crate::outside::{Delivery, Outage, Outside, Rates};
 use crate::topology::{Target, Topology};
 use crate::workload::{CallOff, Delay, PlannedOrder, STOCK, Way, When};
 
 /// The instant at which every simulation begins.
 const BEGINNING: Timestamp = Timestamp::from_unix_ms(1_769_860_800_000);
 /// Where consumers put what they can never handle.
-pub(crate) const QUARANTINE_QUEUE: &str = "QuarantineQueue";
+const QUARANTINE_QUEUE: &str = "QuarantineQueue";
+/// Where the bus puts what it could not deliver.
+const UNDELIVERED_QUEUE: &str = "UndeliveredQueue";
+/// How often a message is redriven before it is given up on.
+pub(crate) const REDRIVES_MAX: u32 = 2;
+const CHECKOUT_ARN: &str = "arn:aws:states:eu-central-1:111122223333:stateMachine:checkout";
+const QUEUE_ARN: &str = "arn:aws:sqs:eu-central-1:111122223333:";
 /// The longest that what failed waits to be brought back.
 const REDRIVE_WITHIN_MS: i64 = 1_800_000;
-/// How long a service is down, where one is.
-const OUTAGE_MS: i64 = 1_800_000;
 /// After how many steps a run counts as one that never settles.
 const STEPS_MAX: u64 = 400_000;
 
@@ -109,6 +118,16 @@ enum Action {
     Done,
 }
 
+type DlqReprocessor = Reprocessor<
+    MemoryDeadLetterQueues,
+    MemoryRedriveTargets,
+    MemoryRedriveLedger,
+    MemoryQuarantineStore,
+    MemoryEventBus,
+    MemoryOnCall,
+    SimulatedClock,
+>;
+
 type Api = OrderApi<MemoryOrderStore, MemoryOrderViewStore, MemoryEventBus, SimulatedClock>;
 
 /// Everything there is, and one scheduler that decides what happens next.
@@ -136,6 +155,12 @@ pub struct World {
     invocations: Vec<Invocation>,
     requests: Vec<Request>,
     executions: Vec<Running>,
+    pub(crate) reprocessor: Rc<DlqReprocessor>,
+    reprocessing: Vec<Work<Summary>>,
+    /// Which checkouts the reprocessor started.
+    restarted: BTreeSet<(RedriveKey, u32)>,
+    /// The first delivery by each of these rules goes astray: into a dead-letter queue at once.
+    astray: Vec<&'static str>,
     clients: Vec<Client>,
     pub(crate) planned: Vec<PlannedOrder>,
     /// What was read of the lake's objects, which never change, by their keys.
@@ -146,6 +171,7 @@ pub struct World {
     started: u64,
     steps: u64,
     redriven: u64,
+    released: u64,
     redriven_at_ms: i64,
 }
 
@@ -185,6 +211,7 @@ impl World {
             bus: bus(&outside, &faults),
             clock: clock.clone(),
         });
+        let reprocessor = Rc::new(reprocessor(&outside, &faults, &queues, &clock));
         let mut rng = Rng::with_seed(seed);
         let laziness = [0.0, 0.8, 0.95, 0.99][rng.usize(..4)];
         let mut world = Self {
@@ -207,6 +234,10 @@ impl World {
             invocations: vec![],
             requests: vec![],
             executions: vec![],
+            reprocessor,
+            reprocessing: vec![],
+            restarted: BTreeSet::new(),
+            astray: vec![],
             clients: vec![],
             planned: vec![],
             read: RefCell::default(),
@@ -215,6 +246,7 @@ impl World {
             started: 0,
             steps: 0,
             redriven: 0,
+            released: 0,
             redriven_at_ms: clock.now().unix_ms(),
             clock,
             faults,
@@ -263,12 +295,15 @@ impl World {
     }
 
     fn deploy_consumer(&mut self, name: &'static str, queue: &'static str, handler: impl Handler + 'static) {
+        // The provider is someone else's stack, with a quarantine of its own.
+        let quarantine =
+            if name == payment_provider::NAME { "PaymentProviderQuarantineQueue" } else { QUARANTINE_QUEUE };
         let consumer = Rc::new(Consumer {
             name,
             handler,
             bus: bus(&self.outside, &self.faults),
-            quarantine: QueueQuarantine { queues: self.queues.clone(), faults: self.faults.clone() },
-            queue: OwnQueue { queue, queues: self.queues.clone(), faults: self.faults.clone() },
+            quarantine: MemoryQueue::with_faults(self.queues.clone(), quarantine, self.faults.clone()),
+            queue: MemoryQueue::with_faults(self.queues.clone(), queue, self.faults.clone()),
         });
         let run = move |event, deadline| -> Work<SqsBatchResponse> {
             let consumer = Rc::clone(&consumer);
@@ -320,13 +355,14 @@ impl World {
         lock(&self.outside)
     }
 
-    /// The queues that functions read, and their dead-letter queues.
-    pub(crate) fn dead_letter_queues(&self) -> Vec<(&'static str, String)> {
-        let dead_letter_queue = |function: &Function| {
-            let (name, _) = self.topology.queues.get(function.queue)?.redrive.clone()?;
-            Some((function.queue, name))
-        };
-        self.functions.iter().filter_map(dead_letter_queue).collect()
+    /// Every queue of the order process; the provider's are someone else's.
+    pub(crate) fn queue_names(&self) -> Vec<String> {
+        self.topology.queues.keys().cloned().collect()
+    }
+
+    /// The first deliveries by some rules go astray, so that the reprocessor has something of every shape to do.
+    pub fn lead_astray(&mut self) {
+        self.astray = vec!["InventoryUpdaterRule", "OrderPlacedRule", "CheckoutRule"];
     }
 
     /// The function that reads a queue.
@@ -344,6 +380,12 @@ impl World {
     #[must_use]
     pub fn redriven(&self) -> u64 {
         self.redriven
+    }
+
+    /// How many messages were brought back from quarantine.
+    #[must_use]
+    pub fn released(&self) -> u64 {
+        self.released
     }
 
     fn elapsed_ms(&self) -> i64 {
@@ -378,8 +420,18 @@ impl World {
         if leap > 0.0 && self.outside().happens(leap) {
             self.advance(self.leap_ms_max);
         }
-        if self.elapsed_ms() > OUTAGE_MS {
-            self.outside().outage = None;
+        let elapsed_ms = self.elapsed_ms();
+        let is_over = |outage: &mut Outage| outage.until_ms < elapsed_ms;
+        self.outside().outage.take_if(is_over);
+        let undelivered = std::mem::take(&mut self.outside().undelivered);
+        for Delivery { rule, body, .. } in undelivered {
+            match &self.topology.rules[rule].target {
+                // The provider's rule has a dead-letter queue of its own.
+                Target::Queue(queue) if queue.starts_with("PaymentProvider") => {
+                    self.queues.send("PaymentProviderDeadLetterQueue", body, BTreeMap::new());
+                }
+                target => self.give_up_on(target, body),
+            }
         }
         let deliveries = self.outside().deliveries.len();
         let executions: Vec<usize> =
@@ -408,6 +460,8 @@ impl World {
             clients.len(),
             queues.len(),
             self.requests.len(),
+            self.reprocessing.len(),
+            usize::from((others == 0 || self.rng.f64() < 0.05) && self.has_dead_letters()),
         ];
         let possible: Vec<usize> = (0..kinds.len()).filter(|kind| kinds[*kind] > 0).collect();
         if possible.is_empty() {
@@ -421,7 +475,9 @@ impl World {
             2 => self.poll_execution(executions[which]),
             3 => self.act(clients[which]),
             4 => self.invoke(queues[which]),
-            _ => self.poll_request(which),
+            5 => self.poll_request(which),
+            6 => self.poll_reprocessing(which),
+            _ => self.reprocess(),
         }
         Ok(true)
     }
@@ -429,7 +485,9 @@ impl World {
     /// Moves the clock to when something can happen next, unless that is too far. False when nothing ever will.
     fn advance(&mut self, leap_ms_max: i64) -> bool {
         let now_ms = self.clock.now().unix_ms();
-        let queues = self.functions.iter().filter_map(|function| self.queues.next_visible_at(function.queue));
+        let consumed = self.functions.iter().map(|function| function.queue);
+        let names = consumed.chain(self.reprocessor.settings.queues.names());
+        let queues = names.filter_map(|name| self.queues.next_visible_at(name));
         let clients = self.clients.iter().filter_map(|client| match client.at {
             _ if client.is_busy || matches!(client.what, Action::Done) => None,
             When::AtMs(at_ms) => Some(self.begun_at_ms + at_ms),
@@ -475,6 +533,10 @@ impl World {
     fn deliver(&mut self, which: usize) {
         let Delivery { rule, body, event_type } = self.outside().deliveries.swap_remove(which);
         let rule = &self.topology.rules[rule];
+        if let Some(index) = self.astray.iter().position(|name| *name == rule.name) {
+            self.astray.swap_remove(index);
+            return self.mislay(&rule.name.clone(), &rule.target.clone(), body);
+        }
         self.outside().note(|| format!("{} brings {}", rule.name, event_type.as_str()));
         match &rule.target {
             Target::Queue(queue) => {
@@ -482,6 +544,29 @@ impl World {
             }
             Target::Checkout => self.start_execution(&body),
         }
+    }
+
+    /// One goes to the consumer's dead-letter queue, as after its last delivery, the others to the bus's.
+    fn mislay(&self, rule: &str, target: &Target, body: Arc<str>) {
+        match target {
+            Target::Queue(queue) if rule == "InventoryUpdaterRule" => {
+                if let Some((name, _)) = &self.topology.queues[queue].redrive {
+                    self.queues.send(name, body, BTreeMap::new());
+                }
+            }
+            target => self.give_up_on(target, body),
+        }
+    }
+
+    /// What EventBridge does with what it could not deliver.
+    fn give_up_on(&self, target: &Target, body: Arc<str>) {
+        let arn = match target {
+            Target::Queue(queue) => format!("{QUEUE_ARN}{queue}"),
+            Target::Checkout => CHECKOUT_ARN.to_owned(),
+        };
+        let attributes = [("TARGET_ARN", arn.as_str()), ("ERROR_CODE", "NO_PERMISSIONS")];
+        let attributes = attributes.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        self.queues.send(UNDELIVERED_QUEUE, body, attributes.into());
     }
 
     fn start_execution(&mut self, body: &str) {
@@ -516,6 +601,43 @@ impl World {
         *lock(&execution.wait) = Wait::Nothing;
         if poll(execution.work.as_mut()).is_ready() {
             drop(self.executions.swap_remove(which));
+        }
+    }
+
+    fn has_dead_letters(&self) -> bool {
+        let mut names = self.reprocessor.settings.queues.names();
+        self.reprocessing.len() < 2 && names.any(|name| self.queues.visible(name) > 0)
+    }
+
+    /// The schedule starts the reprocessor, perhaps while it still runs.
+    fn reprocess(&mut self) {
+        self.outside().note(|| "dlq-reprocessor begins".to_owned());
+        let reprocessor = Rc::clone(&self.reprocessor);
+        let rate = self.outside().rates.invocation;
+        let is_out_of_time = self.outside().happens(rate);
+        let remaining = if is_out_of_time { Duration::ZERO } else { Duration::from_secs(3_600) };
+        let deadline = Deadline::after(remaining);
+        self.reprocessing.push(Box::pin(async move { reprocessor.respond(Value::Null, deadline).await }));
+    }
+
+    fn poll_reprocessing(&mut self, which: usize) {
+        {
+            let mut outside = self.outside();
+            (outside.actor, outside.actor_can_be_gone) = (dlq_reprocessor::NAME, true);
+        }
+        let polled = poll(self.reprocessing[which].as_mut());
+        if self.faults.take_gone() {
+            self.outside().note(|| "dlq-reprocessor is gone".to_owned());
+            drop(self.reprocessing.swap_remove(which));
+        } else if let Poll::Ready(summary) = polled {
+            self.outside().note(|| format!("dlq-reprocessor ends: {summary:?}"));
+            self.redriven += summary.redriven as u64;
+            drop(self.reprocessing.swap_remove(which));
+        }
+        for (name, body) in self.reprocessor.targets.checkouts() {
+            if self.restarted.insert(name) {
+                self.start_execution(&body);
+            }
         }
     }
 
@@ -728,31 +850,54 @@ impl World {
 
     /// Brings back what failed. False when nothing did.
     fn redrive(&mut self) -> bool {
+        let (mut outside, mut restored) = (self.outside(), Rates::default());
+        // Whoever does this does it by hand, and looks whether it worked.
+        std::mem::swap(&mut outside.rates, &mut restored);
+        let outage = outside.outage.take();
+        drop(outside);
         let executions = self.redrive_executions();
-        let letters = self.redrive_dead_letters();
-        executions || letters
+        let letters = self.redrive_for_the_provider();
+        let released = self.release();
+        let mut outside = self.outside();
+        (outside.rates, outside.outage) = (restored, outage);
+        executions || letters || released
     }
 
-    fn redrive_dead_letters(&mut self) -> bool {
-        let before = self.redriven;
-        let undelivered = std::mem::take(&mut self.outside().undelivered);
-        self.redriven += undelivered.len() as u64;
-        self.outside().deliveries.extend(undelivered);
-        for (queue, dead_letter_queue) in self.dead_letter_queues() {
-            loop {
-                let letters = self.queues.receive(&dead_letter_queue, 10, None);
-                if letters.is_empty() {
-                    break;
-                }
-                for letter in letters {
-                    self.outside().note(|| format!("a dead letter goes back to {queue}"));
-                    self.queues.send(queue, letter.body, letter.attributes);
-                    self.queues.delete(&dead_letter_queue, &letter.receipt_handle);
-                    self.redriven += 1;
-                }
+    /// The provider's own people send back what its function gave up on.
+    fn redrive_for_the_provider(&mut self) -> bool {
+        let (queue, dead_letter_queue) = ("PaymentProviderQueue", "PaymentProviderDeadLetterQueue");
+        let letters = self.queues.receive(dead_letter_queue, 10, None);
+        for letter in &letters {
+            self.queues.send(queue, Arc::clone(&letter.body), BTreeMap::new());
+            self.queues.delete(dead_letter_queue, &letter.receipt_handle);
+        }
+        !letters.is_empty()
+    }
+
+    /// A person brings back what was given up on, but for what nobody can handle.
+    fn release(&mut self) -> bool {
+        let is_poison = |body: &str| self.poison.iter().any(|(_, poison)| *poison == body);
+        let records = self.reprocessor.ledger.records();
+        let mut any = false;
+        for object in self.reprocessor.quarantine.objects() {
+            let is_there = records.get(&object.key).is_some_and(|record| {
+                record.state == RedriveState::Quarantined
+                    && record.attempt.generation == object.attempt.generation
+            });
+            if is_there && !is_poison(&object.body) {
+                // A person who gets no answer tries again at the next look.
+                let released = poll_to_the_end(self.reprocessor.release(&object.id));
+                self.outside().note(|| format!("someone releases {}: {released:?}", object.id));
+                self.released += 1;
+                any = true;
             }
         }
-        self.redriven > before
+        any
+    }
+
+    /// How often the messages were counted that were given up on: the attempt and the generation of each.
+    pub(crate) fn counted(&self) -> Vec<Attempt> {
+        self.reprocessor.ledger.records().values().map(|record| record.attempt).collect()
     }
 
     /// Sends every event through the bus again.
@@ -765,59 +910,59 @@ impl World {
     }
 }
 
+fn reprocessor(
+    outside: &Arc<Mutex<Outside>>,
+    faults: &Faults,
+    queues: &MemoryQueues,
+    clock: &SimulatedClock,
+) -> DlqReprocessor {
+    let consumers = [
+        (order_placed::NAME, "OrderPlaced", Takes::Catalogue),
+        (inventory_updater::NAME, "InventoryUpdater", Takes::Catalogue),
+        (payment_callback::NAME, "PaymentCallback", Takes::Catalogue),
+        (shipping_notifier::NAME, "ShippingNotifier", Takes::Catalogue),
+        (order_tracker::NAME, "OrderTracker", Takes::Catalogue),
+        (event_archiver::NAME, "EventArchiver", Takes::Anything),
+    ];
+    let consumer = |(name, logical_id, takes): (&str, &str, Takes)| dlq_reprocessor::Consumer {
+        name: name.to_owned(),
+        queue: format!("{logical_id}Queue"),
+        dead_letter_queue: format!("{logical_id}DeadLetterQueue"),
+        capacity: 200,
+        takes,
+    };
+    let consumers: Vec<_> = consumers.into_iter().map(consumer).collect();
+    let queue_of = consumers.iter().map(|consumer| (consumer.name.clone(), consumer.queue.clone())).collect();
+    Reprocessor {
+        queues: MemoryDeadLetterQueues::with_faults(queues.clone(), faults.clone()),
+        targets: MemoryRedriveTargets::with_faults(queues.clone(), queue_of, faults.clone()),
+        ledger: MemoryRedriveLedger::with_faults(faults.clone()),
+        quarantine: MemoryQuarantineStore::with_faults(faults.clone()),
+        bus: bus(outside, faults),
+        on_call: MemoryOnCall::with_faults(faults.clone()),
+        clock: clock.clone(),
+        settings: Settings {
+            queues: Queues {
+                consumers,
+                undelivered: UNDELIVERED_QUEUE.to_owned(),
+                quarantine: QUARANTINE_QUEUE.to_owned(),
+                checkout_arn: CHECKOUT_ARN.to_owned(),
+            },
+            policy: Policy { redrives_max: REDRIVES_MAX, backoff_base_s: 300, backoff_max_s: 1_800 },
+            messages_per_run_max: 100,
+            messages_per_second_max: u32::MAX,
+            capacity_share_percent: 50,
+            operator_command: "cargo orderbus".to_owned(),
+        },
+    }
+}
+
 fn bus(outside: &Arc<Mutex<Outside>>, faults: &Faults) -> MemoryEventBus {
     let bus = MemoryEventBus::with_faults(faults.clone());
     let (takes, refuses) = (Arc::clone(outside), Arc::clone(outside));
     bus.on_published(move |event| lock(&takes).accept(event));
     bus.fail_entries(move |event| lock(&refuses).judge_entry(event));
     bus
-}
-
-/// The quarantine queue.
-struct QueueQuarantine {
-    queues: MemoryQueues,
-    faults: Faults,
-}
-
-impl Quarantine for QueueQuarantine {
-    async fn put(&self, messages: &[Quarantined]) -> Vec<Result<(), PortError>> {
-        let mut answers = Vec::with_capacity(messages.len());
-        for message in messages {
-            let put = || {
-                let attributes = [
-                    ("consumer", message.consumer.clone()),
-                    ("reason_code", message.reason_code.clone()),
-                    ("reason", message.reason.clone()),
-                    ("message_id", message.message_id.clone()),
-                    ("receive_count", message.receive_count.to_string()),
-                ];
-                let attributes = attributes.map(|(name, value)| (name.to_owned(), value));
-                self.queues.send(QUARANTINE_QUEUE, message.body.as_str(), attributes.into());
-                Ok(())
-            };
-            answers.push(self.faults.call("memory:Quarantine", put).await);
-        }
-        answers
-    }
-}
-
-/// The queue that a function reads.
-struct OwnQueue {
-    queue: &'static str,
-    queues: MemoryQueues,
-    faults: Faults,
-}
-
-impl MessageQueue for OwnQueue {
-    async fn postpone(&self, messages: &[Postponement]) -> Result<(), PortError> {
-        let postpone = || {
-            for Postponement { receipt_handle, delay_s } in messages {
-                self.queues.change_visibility(self.queue, receipt_handle, *delay_s);
-            }
-            Ok(())
-        };
-        self.faults.call("memory:Postpone", postpone).await
-    }
 }
 
 /// A message as Lambda hands it over.
@@ -831,6 +976,11 @@ fn message(received: &Received) -> SqsMessage {
         ("SentTimestamp".to_owned(), received.sent_at.unix_ms().to_string()),
     ]
     .into();
+    for (name, value) in &received.attributes {
+        let mut attribute = SqsMessageAttribute::default();
+        attribute.string_value = Some(value.clone());
+        message.message_attributes.insert(name.clone(), attribute);
+    }
     message
 }
 

@@ -26,6 +26,7 @@ fn every_call_of_every_function_may_go_wrong_in_every_way() {
     assert_eq!(
         functions,
         [
+            "dlq-reprocessor",
             "event-archiver",
             "inventory-updater",
             "order-api",

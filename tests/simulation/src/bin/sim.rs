@@ -150,6 +150,7 @@ fn report(
     figure("calls", figures.calls);
     figure("calls gone wrong", figures.faults);
     figure("dead letters redriven", figures.redriven);
+    figure("released from quarantine", figures.released);
     figure("poison", figures.poison);
     figure("seconds", format!("{seconds:.1}"));
     #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
@@ -159,7 +160,7 @@ fn report(
 }
 
 fn figure(name: &str, value: impl std::fmt::Display) {
-    say(&format!("{name:<24}{value:>12}"));
+    say(&format!("{name:<26}{value:>12}"));
 }
 
 #[expect(clippy::print_stdout, reason = "a command speaks to people")]
