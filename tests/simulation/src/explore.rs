@@ -175,7 +175,7 @@ pub fn run(topology: &Arc<Topology>, plan: &Plan, with_trace: bool) -> Result<Fi
     let outage = rng.choice(OUTAGES).filter(|_| rng.f64() < 0.1 && !plan.without.contains(&Mishap::Outage));
     let mut world = World::new(topology, rng.u64(..), rates, patience);
     // Long enough for dead letters, or long enough for quarantine.
-    let until_ms = if rng.bool() { 1_800_000 } else { 10_800_000 };
+    let until_ms = if rng.u8(..6) > 0 { 1_800_000 } else { 10_800_000 };
     world.outside().outage = outage.map(|operation| Outage { operation, until_ms });
     if with_trace {
         world.outside().trace = Some(vec![]);

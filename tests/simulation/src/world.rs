@@ -27,7 +27,7 @@ use order_placed::OrderPlacedHandler;
 use order_tracker::OrderTracker;
 use payment_callback::PaymentCallback;
 use payment_provider::PaymentProvider;
-use ports::{Clock, StockCounts};
+use ports::{Clock, QuarantineObject, StockCounts};
 use runtime::{Consumer, Deadline, Handler, SqsBatchResponse, SqsEvent, SqsMessage};
 use serde_json::Value;
 use shipping_notifier::ShippingNotifier;
@@ -876,7 +876,11 @@ impl World {
 
     /// A person brings back what was given up on, but for what nobody can handle.
     fn release(&mut self) -> bool {
-        let is_poison = |body: &str| self.poison.iter().any(|(_, poison)| *poison == body);
+        let is_poison = |object: &QuarantineObject| {
+            // The archiver keeps whatever it gets.
+            object.concerning.consumer != event_archiver::NAME
+                && self.poison.iter().any(|(_, poison)| *poison == object.body)
+        };
         let records = self.reprocessor.ledger.records();
         let mut any = false;
         for object in self.reprocessor.quarantine.objects() {
@@ -884,7 +888,7 @@ impl World {
                 record.state == RedriveState::Quarantined
                     && record.attempt.generation == object.attempt.generation
             });
-            if is_there && !is_poison(&object.body) {
+            if is_there && !is_poison(&object) {
                 // A person who gets no answer tries again at the next look.
                 let released = poll_to_the_end(self.reprocessor.release(&object.id));
                 self.outside().note(|| format!("someone releases {}: {released:?}", object.id));
