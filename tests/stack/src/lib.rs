@@ -1,12 +1,15 @@
-//! What the stack tests share: a stack of their own, orders, and the means to kill functions; and for the adapters alone,
+//! What the stack tests share: a stack of their own, orders, and the means to mistreat it; and for the adapters alone,
 //! [`Judge`]s.
 
+pub mod chaos;
 mod dynamodb_local;
 mod inbox;
 mod judge;
+pub mod ways;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -20,6 +23,8 @@ use ports::StockCounts;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
+
+use crate::chaos::FaultProxy;
 
 pub use inbox::Inbox;
 pub use judge::Judge;
@@ -40,18 +45,51 @@ impl TestStack {
     /// # Errors
     /// When a step of the deployment fails.
     pub fn deploy(overrides: &[(&str, &str)]) -> Result<Self> {
+        Self::deploy_on(orderbus::ministack::free_port()?, overrides, None)
+    }
+
+    /// As [`deploy`](Self::deploy), with a proxy between the functions and AWS. Only the functions know of it: neither
+    /// the deployment nor the event source mappings nor the test go through it.
+    ///
+    /// # Errors
+    /// When a step of the deployment fails.
+    pub fn deploy_behind_faults(overrides: &[(&str, &str)], seed: u64) -> Result<(Self, FaultProxy)> {
+        let port = orderbus::ministack::free_port()?;
+        let proxy = FaultProxy::start(port, seed)?;
+        let stack = Self::deploy_on(port, overrides, Some(proxy.endpoint()))?;
+        Ok((stack, proxy))
+    }
+
+    fn deploy_on(
+        port: u16,
+        overrides: &[(&str, &str)],
+        functions_endpoint: Option<String>,
+    ) -> Result<Self> {
         let state = tempfile::Builder::new().prefix("orderbus-test-").tempdir()?;
         let overrides = overrides.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         let options = Options {
             state: state.path().to_path_buf(),
-            port: Some(orderbus::ministack::free_port()?),
+            port: Some(port),
             overrides: overrides.collect(),
             build: true,
+            functions_endpoint,
         };
         let local = LocalStack::start(&options, &Progress::new(|line| eprintln!("{line}")))?;
         let api = local.api()?;
         let runtime = Builder::new_current_thread().enable_all().build()?;
         Ok(Self { local, api, runtime, state })
+    }
+
+    /// The folder that everything of it is in.
+    #[must_use]
+    pub fn state(&self) -> &Path {
+        self.state.path()
+    }
+
+    /// Leaves the logs where they are when the stack is dropped. Says where.
+    pub fn keep_logs(&mut self) -> PathBuf {
+        self.state.disable_cleanup(true);
+        self.state.path().to_path_buf()
     }
 
     /// The deployed stack.
@@ -131,27 +169,54 @@ impl TestStack {
     /// # Errors
     /// When the process table cannot be read.
     pub fn kill_function(&self, name: &str) -> Result<usize> {
-        let marker = format!("AWS_LAMBDA_FUNCTION_NAME={name}-");
-        let folder = self.state.path().to_string_lossy().into_owned();
-        let mut killed = 0;
-        for entry in fs::read_dir("/proc").context("no process table")? {
-            let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else {
-                continue;
-            };
-            // A process may end while it is looked at.
-            let (Ok(program), Ok(environment)) =
-                (fs::read_link(format!("/proc/{pid}/exe")), fs::read(format!("/proc/{pid}/environ")))
-            else {
-                continue;
-            };
-            let is_ours = program.to_string_lossy().starts_with(&folder)
-                && environment.split(|byte| *byte == 0).any(|entry| entry.starts_with(marker.as_bytes()));
-            if is_ours && kill(Pid::from_raw(pid), Signal::SIGKILL).is_ok() {
-                killed += 1;
-            }
-        }
-        Ok(killed)
+        let of_function = |process: &FunctionProcess| process.function.starts_with(&format!("{name}-"));
+        let processes = function_processes(self.state.path())?.into_iter().filter(of_function);
+        Ok(processes.filter(FunctionProcess::kill).count())
     }
+}
+
+/// A process of a deployed function.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FunctionProcess {
+    pid: i32,
+    /// The function's physical name.
+    pub function: String,
+}
+
+impl FunctionProcess {
+    /// Ends it at once. Says whether it was still there.
+    #[must_use]
+    pub fn kill(&self) -> bool {
+        kill(Pid::from_raw(self.pid), Signal::SIGKILL).is_ok()
+    }
+}
+
+/// The processes of the functions of the stack that keeps its state there.
+///
+/// # Errors
+/// When the process table cannot be read.
+pub fn function_processes(state: &Path) -> Result<Vec<FunctionProcess>> {
+    const NAME: &str = "AWS_LAMBDA_FUNCTION_NAME=";
+    let mut processes = Vec::new();
+    for entry in fs::read_dir("/proc").context("no process table")? {
+        let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else {
+            continue;
+        };
+        // A process may end while it is looked at.
+        let (Ok(program), Ok(environment)) =
+            (fs::read_link(format!("/proc/{pid}/exe")), fs::read(format!("/proc/{pid}/environ")))
+        else {
+            continue;
+        };
+        let mut variables = environment.split(|byte| *byte == 0).map(String::from_utf8_lossy);
+        let function = variables.find_map(|variable| variable.strip_prefix(NAME).map(str::to_owned));
+        if program.starts_with(state)
+            && let Some(function) = function
+        {
+            processes.push(FunctionProcess { pid, function });
+        }
+    }
+    Ok(processes)
 }
 
 /// An order of one line.

@@ -20,11 +20,13 @@ pub struct Options {
     pub overrides: Vec<(String, String)>,
     /// Whether to build before deploying. What is built is shared: several stacks need it once.
     pub build: bool,
+    /// Where the functions find AWS, when something stands between them and MiniStack.
+    pub functions_endpoint: Option<String>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { state: repository::local_state(), port: None, overrides: Vec::new(), build: true }
+        Self { state: repository::local_state(), port: None, overrides: Vec::new(), build: true, functions_endpoint: None }
     }
 }
 
@@ -54,7 +56,10 @@ impl LocalStack {
                 progress.say(format_args!("MiniStack: runs on {} already", running.endpoint()));
                 running
             }
-            None => MiniStack::start(&tools, &options.state, options.port, progress)?,
+            None => {
+                let functions_endpoint = options.functions_endpoint.as_deref();
+                MiniStack::start_behind(functions_endpoint, &tools, &options.state, options.port, progress)?
+            }
         };
         for application in sam::APPLICATIONS {
             if options.build {

@@ -83,7 +83,22 @@ impl MiniStack {
     /// # Errors
     /// When the port is taken or when it does not become ready.
     pub fn start(tools: &Tools, state: &Path, port: Option<u16>, progress: &Progress) -> Result<Self> {
+        Self::start_behind(None, tools, state, port, progress)
+    }
+
+    /// As [`start`](Self::start); its functions find AWS at `functions_endpoint`, when one is given, and nobody else does.
+    ///
+    /// # Errors
+    /// When the port is taken or when it does not become ready.
+    pub fn start_behind(
+        functions_endpoint: Option<&str>,
+        tools: &Tools,
+        state: &Path,
+        port: Option<u16>,
+        progress: &Progress,
+    ) -> Result<Self> {
         let port = choose_port(port)?;
+        let own_endpoint = endpoint(port);
         let state = std::path::absolute(state).context("cannot resolve the state folder")?;
         // What an earlier one left behind is of no use to a new one, whose services start empty.
         stop(&state)?;
@@ -104,7 +119,8 @@ impl MiniStack {
             ("GATEWAY_PORT", port.to_string().as_str()),
             ("BIND_HOST", "127.0.0.1"),
             ("IOT_MTLS_ENABLED", "0"),
-            ("AWS_ENDPOINT_URL", &endpoint(port)),
+            // Handed on to the functions; MiniStack itself calls nobody.
+            ("AWS_ENDPOINT_URL", functions_endpoint.unwrap_or(&own_endpoint)),
             ("PATH", "/usr/local/bin:/usr/bin:/bin"),
             ("PYTHONUNBUFFERED", "1"),
         ]);

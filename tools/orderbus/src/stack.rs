@@ -16,6 +16,7 @@ use crate::tools::Tools;
 const DESCRIBE_STACK: &str = include_str!("describe_stack.py");
 
 /// A deployed stack and its AWS clients.
+#[derive(Clone)]
 pub struct Stack {
     outputs: BTreeMap<String, String>,
     sdk: Sdk,

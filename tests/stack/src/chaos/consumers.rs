@@ -1,0 +1,163 @@
+//! Who hears what: the rules of the deployed bus, and the queues behind them.
+
+use std::collections::HashMap;
+
+use anyhow::{Context, Result};
+use aws_sdk_sqs::types::QueueAttributeName;
+use orderbus::stack::Stack;
+use serde_json::{Value, json};
+
+/// What the names of the backbone's own resources begin with.
+const STACK: &str = "orderbus-local-";
+
+/// A function behind a rule and a queue.
+#[derive(Debug, Clone)]
+pub(crate) struct Consumer {
+    /// Its folder, package and binary.
+    pub(crate) name: String,
+    pub(crate) queue_url: String,
+    pattern: Value,
+}
+
+impl Consumer {
+    /// Whether its rule matches such an event.
+    pub(crate) fn hears(&self, source: &str, detail_type: &str) -> bool {
+        let matches = |key: &str, value: &str| {
+            let Some(Value::Array(alternatives)) = self.pattern.get(key) else { return true };
+            alternatives.iter().any(|alternative| match alternative {
+                Value::String(text) => text == value,
+                other => other["prefix"].as_str().is_some_and(|prefix| value.starts_with(prefix)),
+            })
+        };
+        matches("source", source) && matches("detail-type", detail_type)
+    }
+}
+
+/// Every consumer of the backbone, by name.
+pub(crate) async fn consumers(stack: &Stack) -> Result<Vec<Consumer>> {
+    let (events, bus) = (stack.sdk().eventbridge(), stack.output("BusName")?);
+    let queues: HashMap<String, String> =
+        queues(stack).await?.into_iter().map(|queue| (queue.name, queue.url)).collect();
+    let rules = events.list_rules().event_bus_name(bus).send().await.context("cannot list the rules")?;
+    let mut consumers = Vec::new();
+    for rule in rules.rules() {
+        let name = rule.name().unwrap_or_default();
+        let targets = events.list_targets_by_rule().event_bus_name(bus).rule(name).send().await;
+        for target in targets.context("cannot list the targets of a rule")?.targets() {
+            let queue = target.arn().rsplit(':').next().unwrap_or_default();
+            let (Some(name), Some(queue_url)) = (consumer_of(queue), queues.get(queue)) else { continue };
+            let pattern = serde_json::from_str(rule.event_pattern().unwrap_or("{}"))?;
+            consumers.push(Consumer { name, queue_url: queue_url.clone(), pattern });
+        }
+    }
+    consumers.sort_by(|left, right| left.name.cmp(&right.name));
+    Ok(consumers)
+}
+
+/// A queue of the backbone or of the payment provider.
+#[derive(Debug, Clone)]
+pub(crate) struct Queue {
+    pub(crate) name: String,
+    pub(crate) url: String,
+}
+
+impl Queue {
+    /// Whether messages come here that were given up on.
+    pub(crate) fn is_dead_letter(&self) -> bool {
+        self.name.contains("DeadLetterQueue") || self.name.contains("UndeliveredQueue")
+    }
+
+    /// Whether messages stay here until a person has looked at them.
+    pub(crate) fn is_quarantine(&self) -> bool {
+        self.name.contains("QuarantineQueue")
+    }
+}
+
+/// Every queue that was deployed.
+pub(crate) async fn queues(stack: &Stack) -> Result<Vec<Queue>> {
+    let listed = stack.sdk().sqs().list_queues().max_results(1_000).send().await;
+    let listed = listed.context("cannot list the queues")?;
+    let queues = listed.queue_urls().iter().map(|url| Queue {
+        name: url.rsplit('/').next().unwrap_or_default().to_owned(),
+        url: url.clone(),
+    });
+    let is_deployed = |queue: &Queue| {
+        queue.name.starts_with(STACK) || queue.name.starts_with("payment-provider-local-")
+    };
+    Ok(queues.filter(is_deployed).collect())
+}
+
+/// How many messages are in a queue, whether or not somebody is at work on them.
+pub(crate) async fn depth(stack: &Stack, queue_url: &str) -> Result<u64> {
+    let names = [
+        QueueAttributeName::ApproximateNumberOfMessages,
+        QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
+        QueueAttributeName::ApproximateNumberOfMessagesDelayed,
+    ];
+    let request = stack.sdk().sqs().get_queue_attributes().queue_url(queue_url);
+    let answer = request.set_attribute_names(Some(names.to_vec())).send().await;
+    let attributes = answer.context("cannot read a queue's attributes")?.attributes.unwrap_or_default();
+    Ok(attributes.values().filter_map(|value| value.parse::<u64>().ok()).sum())
+}
+
+/// Makes every queue impatient: a message comes back soon after its function was killed, and is given up on after a few
+/// deliveries. So a run of minutes sees what takes hours with the deployed figures, and dead letters are written at all.
+pub(crate) async fn hurry(stack: &Stack, visibility_s: u32, deliveries_max: u32) -> Result<()> {
+    let sqs = stack.sdk().sqs();
+    for queue in queues(stack).await? {
+        let names = vec![QueueAttributeName::RedrivePolicy];
+        let request = sqs.get_queue_attributes().queue_url(&queue.url).set_attribute_names(Some(names));
+        let attributes = request.send().await.context("cannot read a queue's attributes")?.attributes;
+        let Some(policy) = attributes.and_then(|mut all| all.remove(&QueueAttributeName::RedrivePolicy)) else {
+            continue;
+        };
+        let policy: Value = serde_json::from_str(&policy).context("a redrive policy that is not JSON")?;
+        let policy = json!({
+            "deadLetterTargetArn": policy["deadLetterTargetArn"],
+            "maxReceiveCount": deliveries_max,
+        });
+        sqs.set_queue_attributes()
+            .queue_url(&queue.url)
+            .attributes(QueueAttributeName::RedrivePolicy, policy.to_string())
+            .attributes(QueueAttributeName::VisibilityTimeout, visibility_s.to_string())
+            .send()
+            .await
+            .context("cannot set a queue's attributes")?;
+    }
+    Ok(())
+}
+
+/// `orderbus-local-OrderPlacedQueue-1a2b` belongs to `order-placed`.
+fn consumer_of(queue: &str) -> Option<String> {
+    let logical = queue.strip_prefix(STACK)?.split('-').next()?.strip_suffix("Queue")?;
+    let mut name = String::new();
+    for character in logical.chars() {
+        if character.is_ascii_uppercase() && !name.is_empty() {
+            name.push('-');
+        }
+        name.push(character.to_ascii_lowercase());
+    }
+    (!name.is_empty()).then_some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_queue_is_named_after_its_consumer() {
+        assert_eq!(consumer_of("orderbus-local-OrderPlacedQueue-1A2B").as_deref(), Some("order-placed"));
+        assert_eq!(consumer_of("payment-provider-local-Queue-1A2B"), None);
+        assert_eq!(consumer_of("chaos-witness"), None);
+    }
+
+    #[test]
+    fn a_pattern_matches_by_value_by_prefix_and_by_all_of_its_keys() {
+        let consumer = |pattern| Consumer { name: String::new(), queue_url: String::new(), pattern };
+        let everything = consumer(json!({"source": [{"prefix": ""}]}));
+        let orders = consumer(json!({"source": ["orders"], "detail-type": ["a.v1", "b.v1"]}));
+        assert!(everything.hears("x", "y"));
+        assert!(orders.hears("orders", "b.v1"));
+        assert!(!orders.hears("orders", "c.v1") && !orders.hears("x", "a.v1"));
+    }
+}

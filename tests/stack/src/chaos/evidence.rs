@@ -1,0 +1,223 @@
+//! What the run left behind, read from every store once it is over.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use aws::{DynamoDbOrderStore, DynamoDbShipmentStore};
+use aws_sdk_dynamodb::types::AttributeValue;
+use contracts::RecordedFact;
+use domain::{OrderId, Reservation, Settlement, Shipment, StockLevel};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use orderbus::stack::Stack;
+use ports::{OrderStore, OrderViewStore, ShipmentStore, StockCounts, StockStore};
+use serde_json::Value;
+
+use super::poison::{ARCHIVER, SetAside, UNDECODABLE, mark_in};
+
+/// How many reads are under way at once.
+const READS_MAX: usize = 16;
+
+/// All of it.
+#[derive(Debug, Default)]
+pub(crate) struct Evidence {
+    pub(crate) levels: BTreeMap<String, StockLevel>,
+    pub(crate) orders: BTreeMap<OrderId, Records>,
+    /// The keys of every item about an order, by table: there may be orders that nobody placed.
+    pub(crate) keys: BTreeMap<&'static str, BTreeSet<String>>,
+    pub(crate) lake: Lake,
+    pub(crate) set_aside: Vec<SetAside>,
+    /// What was set aside without being poison, in words.
+    pub(crate) set_aside_unexpectedly: Vec<String>,
+    /// The ids of what the fulfilment centre was told, and by whom it is about.
+    pub(crate) notices: BTreeMap<String, BTreeSet<String>>,
+}
+
+/// What is written about one order.
+#[derive(Debug, Default)]
+pub(crate) struct Records {
+    pub(crate) settlement: Option<Settlement>,
+    pub(crate) reservation: Option<Reservation>,
+    pub(crate) shipment: Option<Shipment>,
+    pub(crate) facts: Vec<RecordedFact>,
+}
+
+/// The data lake.
+#[derive(Debug, Default)]
+pub(crate) struct Lake {
+    pub(crate) objects: usize,
+    /// Every line, by the id of its event.
+    pub(crate) events: BTreeMap<String, Vec<String>>,
+    /// What could not be read as an event.
+    pub(crate) undecodable: Vec<String>,
+}
+
+/// Reads everything about these orders.
+pub(crate) async fn gather(stack: &Arc<Stack>, orders: &[OrderId], notices: &str) -> Result<Evidence> {
+    let levels = stack.stock()?.levels().await.context("cannot read the stock")?;
+    let lake = lake(stack).await?;
+    let mut evidence = Evidence {
+        levels: levels.into_iter().map(|(sku, level)| (sku.to_string(), level)).collect(),
+        orders: records(stack, orders).await?,
+        notices: told(stack, notices).await?,
+        ..Evidence::default()
+    };
+    for (name, table, key, prefix) in [
+        ("orders", "OrdersTableName", "order_id", ""),
+        ("reservations", "StockTableName", "pk", "reservation#"),
+        ("shipments", "ShipmentsTableName", "order_id", ""),
+        ("order views", "OrderViewsTableName", "order_id", ""),
+    ] {
+        evidence.keys.insert(name, keys(stack, stack.output(table)?, key, prefix).await?);
+    }
+    for text in &lake.undecodable {
+        evidence.sort(text, ARCHIVER, UNDECODABLE);
+    }
+    evidence.lake = lake;
+    let quarantine = stack.output("QuarantineQueueUrl")?;
+    for Quarantined { body, consumer, reason } in quarantined(stack, quarantine).await? {
+        evidence.sort(&body, &consumer, &reason);
+    }
+    evidence.set_aside.sort();
+    Ok(evidence)
+}
+
+impl Evidence {
+    fn sort(&mut self, text: &str, consumer: &str, reason: &str) {
+        match mark_in(text) {
+            Some(mark) => {
+                let (consumer, reason) = (consumer.to_owned(), reason.to_owned());
+                self.set_aside.push(SetAside { mark, consumer, reason });
+            }
+            None => {
+                let start: String = text.chars().take(200).collect();
+                self.set_aside_unexpectedly.push(format!("{consumer} set aside ({reason}): {start}"));
+            }
+        }
+    }
+}
+
+async fn records(stack: &Arc<Stack>, orders: &[OrderId]) -> Result<BTreeMap<OrderId, Records>> {
+    let database = stack.sdk().dynamodb();
+    let order_store = DynamoDbOrderStore::new(database.clone(), stack.output("OrdersTableName")?.to_owned());
+    let shipments = DynamoDbShipmentStore::new(database, stack.output("ShipmentsTableName")?.to_owned());
+    let (stock, views) = (stack.stock()?, stack.order_views()?);
+    let read = async |order_id: &OrderId| -> Result<(OrderId, Records)> {
+        let records = Records {
+            settlement: order_store.find(order_id).await?.and_then(|record| record.settlement),
+            reservation: stock.find(order_id).await?,
+            shipment: shipments.find(order_id).await?,
+            facts: views.facts(order_id).await?,
+        };
+        Ok((order_id.clone(), records))
+    };
+    stream::iter(orders).map(read).buffer_unordered(READS_MAX).try_collect().await
+}
+
+async fn keys(stack: &Stack, table: &str, key: &str, prefix: &str) -> Result<BTreeSet<String>> {
+    let scan = stack.sdk().dynamodb().scan().table_name(table).projection_expression(key).consistent_read(true);
+    let mut pages = scan.into_paginator().send();
+    let mut keys = BTreeSet::new();
+    while let Some(page) = pages.next().await {
+        for mut item in page.context("cannot read a table")?.items.unwrap_or_default() {
+            if let Some(AttributeValue::S(text)) = item.remove(key)
+                && let Some(key) = text.strip_prefix(prefix)
+            {
+                keys.insert(key.to_owned());
+            }
+        }
+    }
+    Ok(keys)
+}
+
+async fn lake(stack: &Stack) -> Result<Lake> {
+    let (s3, bucket) = (stack.sdk().s3(), stack.output("LakeBucketName")?);
+    let mut pages = s3.list_objects_v2().bucket(bucket).into_paginator().send();
+    let mut found = Vec::new();
+    while let Some(page) = pages.next().await {
+        let objects = page.context("cannot list the lake")?.contents.unwrap_or_default();
+        found.extend(objects.into_iter().filter_map(|object| object.key));
+    }
+    let read = async |key: String| -> Result<(String, String)> {
+        let object = s3.get_object().bucket(bucket).key(&key).send().await.context("cannot read the lake")?;
+        let packed = object.body.collect().await.context("cannot read the lake")?.into_bytes();
+        let text = zstd::decode_all(packed.as_ref()).with_context(|| format!("{key} is not zstd"))?;
+        Ok((key, String::from_utf8(text).context("an object that is not UTF-8")?))
+    };
+    let objects: Vec<(String, String)> =
+        stream::iter(found).map(read).buffer_unordered(READS_MAX).try_collect().await?;
+    let mut lake = Lake { objects: objects.len(), ..Lake::default() };
+    for (key, text) in &objects {
+        for line in text.lines() {
+            if key.starts_with("events/") {
+                let event: Value = serde_json::from_str(line).context("an archived line is not JSON")?;
+                let id = event["detail"]["id"].as_str().unwrap_or_default().to_owned();
+                lake.events.entry(id).or_default().push(line.to_owned());
+            } else if key.starts_with("undecodable/") {
+                lake.undecodable.push(serde_json::from_str(line).context("an undecodable line is not JSON")?);
+            }
+        }
+    }
+    Ok(lake)
+}
+
+struct Quarantined {
+    body: String,
+    consumer: String,
+    reason: String,
+}
+
+/// Everything in the quarantine, which is left there.
+async fn quarantined(stack: &Stack, queue_url: &str) -> Result<Vec<Quarantined>> {
+    let mut all = Vec::new();
+    loop {
+        let request = stack.sdk().sqs().receive_message().queue_url(queue_url).max_number_of_messages(10);
+        let request = request.visibility_timeout(600).message_attribute_names("All");
+        let received = request.send().await.context("cannot read the quarantine")?.messages.unwrap_or_default();
+        if received.is_empty() {
+            return Ok(all);
+        }
+        for message in received {
+            let attribute = |name: &str| {
+                let value = message.message_attributes().and_then(|all| all.get(name));
+                value.and_then(|value| value.string_value()).unwrap_or_default().to_owned()
+            };
+            all.push(Quarantined {
+                consumer: attribute("consumer"),
+                reason: attribute("reasonCode"),
+                body: message.body().unwrap_or_default().to_owned(),
+            });
+        }
+    }
+}
+
+/// A queue of the fulfilment centre's own, which hears all notices.
+pub(crate) async fn subscribe_to_notices(stack: &Stack) -> Result<String> {
+    const NAME: &str = "chaos-fulfilment-centre";
+    let queue = stack.sdk().sqs().create_queue().queue_name(NAME).send().await;
+    let url = queue.context("cannot create a queue")?.queue_url.context("a queue without an address")?;
+    let topic = stack.output("FulfilmentTopicArn")?;
+    let subscription = stack.sdk().sns().subscribe().topic_arn(topic).protocol("sqs");
+    let subscription = subscription.endpoint(format!("arn:aws:sqs:us-east-1:000000000000:{NAME}"));
+    subscription.attributes("RawMessageDelivery", "true").send().await.context("cannot subscribe")?;
+    Ok(url)
+}
+
+/// The ids of the shipments that the fulfilment centre was told to send, by order.
+async fn told(stack: &Stack, queue_url: &str) -> Result<BTreeMap<String, BTreeSet<String>>> {
+    let mut notices: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    loop {
+        let request = stack.sdk().sqs().receive_message().queue_url(queue_url).max_number_of_messages(10);
+        let received = request.visibility_timeout(600).send().await.context("cannot read the notices")?;
+        if received.messages().is_empty() {
+            return Ok(notices);
+        }
+        for message in received.messages() {
+            let notice: Value = serde_json::from_str(message.body().unwrap_or_default())?;
+            if notice["kind"] == "ship" {
+                let text = |name: &str| notice[name].as_str().unwrap_or_default().to_owned();
+                notices.entry(text("orderId")).or_default().insert(text("shipmentId"));
+            }
+        }
+    }
+}
