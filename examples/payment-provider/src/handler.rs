@@ -1,6 +1,4 @@
 use contracts::{BusEvent, Data, Event, PaymentCaptured, PaymentFailed, PaymentRequested};
-use domain::Timestamp;
-use ports::Clock;
 use runtime::{Disposition, Handler, Rejection};
 
 /// This function's name.
@@ -8,10 +6,7 @@ pub const NAME: &str = "payment-provider";
 
 /// Answers payment requests by their amount.
 #[derive(Debug)]
-pub struct PaymentProvider<C> {
-    /// What time it is.
-    pub clock: C,
-}
+pub struct PaymentProvider;
 
 /// What a card's bank says.
 enum Verdict {
@@ -20,12 +15,12 @@ enum Verdict {
     Silence,
 }
 
-impl<C: Clock> Handler for PaymentProvider<C> {
+impl Handler for PaymentProvider {
     async fn handle(&self, bus_event: &BusEvent) -> Disposition {
         let event = &bus_event.event;
         match &event.data {
             Data::PaymentRequested(request) => {
-                Disposition::Done(answer(event, request, self.clock.now()).into_iter().collect())
+                Disposition::Done(answer(event, request).into_iter().collect())
             }
             // The money would go back here, once for each event id.
             Data::RefundRequested(_) => Disposition::Done(vec![]),
@@ -34,7 +29,7 @@ impl<C: Clock> Handler for PaymentProvider<C> {
     }
 }
 
-fn answer(event: &Event, request: &PaymentRequested, at: Timestamp) -> Option<Event> {
+fn answer(event: &Event, request: &PaymentRequested) -> Option<Event> {
     let data: Data = match verdict(request.amount.amount_minor) {
         Verdict::Captured => PaymentCaptured {
             order_id: request.order_id.clone(),
@@ -53,7 +48,9 @@ fn answer(event: &Event, request: &PaymentRequested, at: Timestamp) -> Option<Ev
         .into(),
         Verdict::Silence => return None,
     };
-    Some(Event::caused_by(&event.cause(), NAME, 0, &event.subject, at, data))
+    // The instant of the request. The present would be another one at the next delivery, and one event id would stand for
+    // two events: without a store there is nowhere to keep when it was decided.
+    Some(Event::caused_by(&event.cause(), NAME, 0, &event.subject, event.time, data))
 }
 
 fn verdict(amount_minor: i64) -> Verdict {

@@ -2,7 +2,7 @@
 
 use aws::{EventBridgeEventBus, Sdk, SqsMessageQueue, SqsQuarantine};
 use payment_provider::{Config, NAME, PaymentProvider};
-use runtime::{Consumer, Error, SystemClock, serve_queue, start};
+use runtime::{Consumer, Error, serve_queue, start};
 
 fn main() -> Result<(), Error> {
     start(async {
@@ -10,7 +10,7 @@ fn main() -> Result<(), Error> {
         let sdk = Sdk::from_lambda_environment()?;
         serve_queue(Consumer {
             name: NAME,
-            handler: PaymentProvider { clock: SystemClock },
+            handler: PaymentProvider,
             bus: EventBridgeEventBus::new(sdk.eventbridge(), config.bus_name),
             quarantine: SqsQuarantine::new(sdk.sqs(), config.quarantine_queue_url),
             queue: SqsMessageQueue::new(sdk.sqs(), config.queue_url),

@@ -3,14 +3,12 @@
 #![allow(clippy::unwrap_used, reason = "the helpers of a test are tests")]
 
 use contracts::{Data, Event, Money, Reason, RefundRequested};
-use function_tests::{
-    Function, SteppingClock, data_of, detail_of, event, payment_requested, placed, types_of,
-};
+use function_tests::{Function, data_of, detail_of, event, payment_requested, placed, types_of};
 use payment_provider::{NAME, PaymentProvider};
 use serde_json::json;
 
-fn function() -> Function<PaymentProvider<SteppingClock>> {
-    Function::new(NAME, PaymentProvider { clock: SteppingClock::default() })
+fn function() -> Function<PaymentProvider> {
+    Function::new(NAME, PaymentProvider)
 }
 
 fn request(amount_minor: i64) -> Event {
@@ -41,11 +39,14 @@ async fn an_amount_that_ends_in_17_is_never_answered() {
 }
 
 #[tokio::test]
-async fn a_redelivered_request_is_answered_under_the_same_id() {
-    let function = function();
-    let answers = [function.published_by(&request(100)).await, function.published_by(&request(100)).await];
-    let [first, second] = answers.map(|answer| detail_of(&answer[0]));
-    assert_eq!((&first["id"], &first["data"]), (&second["id"], &second["data"]));
+async fn a_redelivered_request_is_answered_with_the_same_event_to_the_letter() {
+    for amount_minor in [100, 113] {
+        let (function, request) = (function(), request(amount_minor));
+        let answers = [function.published_by(&request).await, function.published_by(&request).await];
+        let [first, second] = answers.map(|answer| detail_of(&answer[0]));
+        assert_eq!(first, second);
+        assert_eq!(first["time"], contracts::format_timestamp(request.time));
+    }
 }
 
 #[tokio::test]

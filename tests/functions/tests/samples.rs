@@ -186,7 +186,7 @@ async fn try_samples(function: &str, samples: &[&str]) -> Outcome {
             tasks.issue(TASK_TOKEN);
             consume(payment_callback::NAME, PaymentCallback { tasks, orders }, samples).await
         }
-        "payment-provider" => consume(payment_provider::NAME, PaymentProvider { clock }, samples).await,
+        "payment-provider" => consume(payment_provider::NAME, PaymentProvider, samples).await,
         "shipping-notifier" => {
             let shipments = MemoryShipmentStore::default();
             let fulfilment_centre = MemoryFulfilmentCentre::default();
