@@ -2,7 +2,7 @@ use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use contracts::{OrderRequest, Reason};
-use domain::{EventId, OrderId};
+use domain::OrderId;
 use ports::{Clock, EventBus, OrderStore, OrderViewStore, PortError};
 use serde_json::json;
 
@@ -85,9 +85,7 @@ impl<S: OrderStore, V: OrderViewStore, B: EventBus, C: Clock> OrderApi<S, V, B, 
 
     async fn cancel(&self, request: &ApiGatewayV2httpRequest) -> Result<ApiGatewayV2httpResponse, Problem> {
         let order_id = order_id(request)?;
-        let request_id = request.request_context.request_id.as_deref().unwrap_or_default();
-        let request_id = EventId::parse(request_id).map_err(|_| Problem::unavailable())?;
-        let asking = ask_for_cancellation(&self.orders, &self.bus, &self.clock, &order_id, &request_id);
+        let asking = ask_for_cancellation(&self.orders, &self.bus, &self.clock, &order_id);
         match asking.await.map_err(unavailable)? {
             CancellationAsked::Accepted => {
                 let body = json!({"orderId": order_id.as_str(), "status": "cancellation_requested"});

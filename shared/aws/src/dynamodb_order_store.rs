@@ -1,8 +1,10 @@
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use contracts::Reason;
-use domain::{OrderId, Outcome, Settlement};
-use ports::{Commit, NewOrder, OrderDecision, OrderRecord, OrderStore, PortError, Registered, Registration};
+use domain::{OrderId, Outcome, Settlement, Timestamp};
+use ports::{
+    CallOff, Commit, NewOrder, OrderDecision, OrderRecord, OrderStore, PortError, Registered, Registration,
+};
 
 use crate::dynamodb::{Item, Reader, Updated, instant, json, malformed, text, update};
 use crate::error::failed;
@@ -14,8 +16,8 @@ const GET: &str = "dynamodb:GetItem";
 ///
 /// The parts of an item are written once each, by different functions and in any order: the request
 /// (`request_hash`, `placed_at`, `traceparent`), the decision (`decision`, `decided_by`, `decided_at`, `order`,
-/// `personal`, `reasons`), the outcome (`outcome`, `outcome_*`). The checkout state machine writes
-/// `checkout_execution`, and outcomes under the same rule as [`OrderStore::settle`].
+/// `personal`, `reasons`), that the customer called it off (`called_off_at`), the outcome (`outcome`, `outcome_*`). The
+/// checkout state machine writes `checkout_execution`, and outcomes under the same rule as [`OrderStore::settle`].
 #[derive(Debug, Clone)]
 pub struct DynamoDbOrderStore {
     client: Client,
@@ -119,6 +121,27 @@ impl OrderStore for DynamoDbOrderStore {
                 let item = item.unwrap_or_default();
                 settlement_of(Reader { operation: UPDATE, item: &item })?
                     .ok_or_else(|| malformed(UPDATE, "outcome"))
+            }
+        }
+    }
+
+    async fn call_off(&self, order_id: &OrderId, at: Timestamp) -> Result<CallOff, PortError> {
+        let request = self
+            .update_of(order_id)
+            .update_expression("SET called_off_at = if_not_exists(called_off_at, :at)")
+            .condition_expression("attribute_exists(order_id) AND attribute_not_exists(outcome)")
+            .expression_attribute_values(":at", instant(at));
+        match update(UPDATE, request).await? {
+            Updated::Written(item) => {
+                Ok(CallOff::Noted(Reader { operation: UPDATE, item: &item }.instant("called_off_at")?))
+            }
+            // An item without an outcome would have been written.
+            Updated::Refused(item) => {
+                let settlement = match item.filter(|item| !item.is_empty()) {
+                    Some(item) => settlement_of(Reader { operation: UPDATE, item: &item })?,
+                    None => None,
+                };
+                Ok(settlement.map_or(CallOff::Unknown, |settlement| CallOff::Ended(settlement.outcome)))
             }
         }
     }

@@ -2,8 +2,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use contracts::Reason;
-use domain::{OrderId, Outcome, Settlement};
-use ports::{Commit, NewOrder, OrderDecision, OrderRecord, OrderStore, PortError, Registration};
+use domain::{OrderId, Outcome, Settlement, Timestamp};
+use ports::{CallOff, Commit, NewOrder, OrderDecision, OrderRecord, OrderStore, PortError, Registration};
 
 use crate::{Faults, bytes_of, fits, lock};
 
@@ -14,6 +14,8 @@ pub struct StoredOrder {
     pub opened: Option<NewOrder>,
     /// What its rules said.
     pub registration: Option<Registration>,
+    /// When its customer called it off.
+    pub called_off_at: Option<Timestamp>,
     /// How it ended.
     pub settlement: Option<Settlement>,
     /// Why it ended so.
@@ -87,6 +89,14 @@ impl OrderStore for MemoryOrderStore {
         self.update("memory:SettleOrder", order_id, |stored| stored.settle(settlement, reasons)).await
     }
 
+    async fn call_off(&self, order_id: &OrderId, at: Timestamp) -> Result<CallOff, PortError> {
+        let apply = || {
+            let mut orders = lock(&self.orders);
+            Ok(orders.get_mut(order_id).map_or(CallOff::Unknown, |stored| stored.call_off(at)))
+        };
+        self.faults.call("memory:CallOrderOff", apply).await
+    }
+
     async fn find(&self, order_id: &OrderId) -> Result<Option<OrderRecord>, PortError> {
         let apply = || Ok(lock(&self.orders).get(order_id).map(StoredOrder::record));
         self.faults.call("memory:FindOrder", apply).await
@@ -134,6 +144,13 @@ impl StoredOrder {
             Some(OrderDecision::Rejected(reasons)) => bytes_of(reasons),
         };
         of_decision + bytes_of(&self.reasons)
+    }
+
+    fn call_off(&mut self, at: Timestamp) -> CallOff {
+        match &self.settlement {
+            Some(settlement) => CallOff::Ended(settlement.outcome),
+            None => CallOff::Noted(*self.called_off_at.get_or_insert(at)),
+        }
     }
 
     fn record(&self) -> OrderRecord {

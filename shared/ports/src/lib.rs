@@ -30,7 +30,7 @@ pub use event_lake::{EventLake, LakeObject};
 pub use fulfilment_centre::{FulfilmentCentre, Notice};
 pub use message_queue::{MessageQueue, Postponement};
 pub use on_call::{Alert, OnCall};
-pub use order_store::{NewOrder, OrderDecision, OrderRecord, OrderStore, Registered, Registration};
+pub use order_store::{CallOff, NewOrder, OrderDecision, OrderRecord, OrderStore, Registered, Registration};
 pub use order_view_store::OrderViewStore;
 pub use payment_tasks::{PaymentTasks, TaskReply};
 pub use quarantine::{CONSUMER_ATTRIBUTE, Quarantine, Quarantined, REASON_ATTRIBUTE, REASON_CODE_ATTRIBUTE};

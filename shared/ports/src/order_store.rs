@@ -1,5 +1,5 @@
 use contracts::{OrderAccepted, Personal, Reason};
-use domain::{EventId, OrderId, Settlement, Timestamp};
+use domain::{EventId, OrderId, Outcome, Settlement, Timestamp};
 
 use crate::{Commit, PortError};
 
@@ -78,6 +78,17 @@ pub struct OrderRecord {
     pub settlement: Option<Settlement>,
 }
 
+/// What noting that a customer calls an order off came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CallOff {
+    /// It has not ended. The customer called it off at this instant: the first one, however often it is noted.
+    Noted(Timestamp),
+    /// It has ended like this.
+    Ended(Outcome),
+    /// There is no such order.
+    Unknown,
+}
+
 /// The order context's own record of every order.
 pub trait OrderStore: Send + Sync {
     /// Takes an order in.
@@ -104,6 +115,16 @@ pub trait OrderStore: Send + Sync {
         settlement: &Settlement,
         reasons: &[Reason],
     ) -> impl Future<Output = Result<Settlement, PortError>> + Send;
+
+    /// Notes that a customer calls an order off, which does not settle it.
+    ///
+    /// MUST write only when the order is known and not settled, and only the first instant: a request that is repeated
+    /// because its answer got lost is the same request.
+    fn call_off(
+        &self,
+        order_id: &OrderId,
+        at: Timestamp,
+    ) -> impl Future<Output = Result<CallOff, PortError>> + Send;
 
     /// Reads an order. MUST see every write that was answered before.
     fn find(&self, order_id: &OrderId)

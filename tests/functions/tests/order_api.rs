@@ -445,6 +445,24 @@ async fn a_cancellation_is_asked_for_on_the_bus() {
 }
 
 #[tokio::test]
+async fn a_cancellation_that_is_asked_for_again_is_the_same_event_to_the_letter() {
+    // Without a fault, and with each of its two calls carried out while the answer is lost.
+    for lost in [None, Some(1), Some(2)] {
+        let faults = Faults::default();
+        let api = api(&faults);
+        let id = place(&api).await;
+        if let Some(call) = lost {
+            faults.fail_call(faults.calls() + call, Fault::ReplyLost);
+        }
+        let first = respond(&api, about("POST /orders/{id}/cancel", &id)).await;
+        assert_eq!(first.0, if lost.is_some() { 503 } else { 202 });
+        assert_eq!(respond(&api, about("POST /orders/{id}/cancel", &id)).await.0, 202);
+        let published = api.bus.published();
+        assert!(published.iter().all(|event| detail_of(event) == detail_of(&published[0])), "{published:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_cancelled_order_is_cancelled_again_without_a_word() {
     let api = sound();
     let id = place(&api).await;

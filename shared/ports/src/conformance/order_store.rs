@@ -3,7 +3,9 @@ use domain::{EventId, OrderId, Outcome, Settlement, Timestamp};
 use futures_util::future::{join, join_all};
 
 use super::{Racer, assert_permanent, event_id, instant, ok, order_id, persist};
-use crate::{Commit, NewOrder, OrderDecision, OrderRecord, OrderStore, RECORD_BYTES_MAX, Registration};
+use crate::{
+    CallOff, Commit, NewOrder, OrderDecision, OrderRecord, OrderStore, RECORD_BYTES_MAX, Registration,
+};
 
 /// The suite of [`OrderStore`].
 pub async fn order_store<S: OrderStore>(store: &S, unique: &str) {
@@ -18,6 +20,7 @@ pub async fn order_store<S: OrderStore>(store: &S, unique: &str) {
     suite.of_racing_requests_one_is_taken_in().await;
     suite.of_racing_decisions_one_stands().await;
     suite.of_racing_settlements_one_stands().await;
+    suite.a_wish_to_call_off_is_noted_once_and_only_while_it_can_be_granted().await;
 }
 
 struct Suite<'a, S> {
@@ -209,6 +212,21 @@ impl<S: OrderStore> Suite<'_, S> {
 
     async fn find(&self, order_id: &OrderId) -> Option<OrderRecord> {
         ok(self.store.find(order_id).await)
+    }
+
+    async fn a_wish_to_call_off_is_noted_once_and_only_while_it_can_be_granted(&self) {
+        let order_id = order_id(self.unique, "call-off");
+        assert_eq!(ok(self.store.call_off(&order_id, instant(1)).await), CallOff::Unknown);
+        assert_eq!(self.find(&order_id).await, None, "nothing was written of an unknown order");
+
+        ok(self.store.open(&new_order(&order_id, "call-off")).await);
+        assert_eq!(ok(self.store.call_off(&order_id, instant(2)).await), CallOff::Noted(instant(2)));
+        assert_eq!(ok(self.store.call_off(&order_id, instant(3)).await), CallOff::Noted(instant(2)), "again");
+        assert_eq!(self.find(&order_id).await, Some(OPENED), "that settles nothing");
+
+        let confirmed = settlement(Outcome::Confirmed, &self.event("call-off-too-late"), instant(4));
+        ok(self.store.settle(&order_id, &confirmed, &[]).await);
+        assert_eq!(ok(self.store.call_off(&order_id, instant(5)).await), CallOff::Ended(Outcome::Confirmed));
     }
 
     fn event(&self, name: &str) -> EventId {
