@@ -67,7 +67,8 @@ const SETTLING: Duration = Duration::from_secs(300);
 /// # Errors
 /// When the stack cannot be deployed or reached. An invariant that fell is no error but part of the report.
 pub fn run(options: Options, progress: &Arc<Progress>) -> Result<Report> {
-    let overrides = [("PaymentTimeoutSeconds", PAYMENT_TIMEOUT_S), ("RegistrationTimeoutSeconds", PAYMENT_TIMEOUT_S)];
+    let overrides =
+        [("PaymentTimeoutSeconds", PAYMENT_TIMEOUT_S), ("RegistrationTimeoutSeconds", PAYMENT_TIMEOUT_S)];
     let (mut stack, proxy) = TestStack::deploy_behind_faults(&overrides, options.seed)?;
     let outcome = stack.wait(Run { options, stack: &stack, proxy: &proxy, progress }.carry_out());
     if !outcome.as_ref().is_ok_and(Report::holds) {

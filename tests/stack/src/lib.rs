@@ -60,11 +60,7 @@ impl TestStack {
         Ok((stack, proxy))
     }
 
-    fn deploy_on(
-        port: u16,
-        overrides: &[(&str, &str)],
-        functions_endpoint: Option<String>,
-    ) -> Result<Self> {
+    fn deploy_on(port: u16, overrides: &[(&str, &str)], functions_endpoint: Option<String>) -> Result<Self> {
         let state = tempfile::Builder::new().prefix("orderbus-test-").tempdir()?;
         let overrides = overrides.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         let options = Options {

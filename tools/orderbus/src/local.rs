@@ -26,7 +26,13 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { state: repository::local_state(), port: None, overrides: Vec::new(), build: true, functions_endpoint: None }
+        Self {
+            state: repository::local_state(),
+            port: None,
+            overrides: Vec::new(),
+            build: true,
+            functions_endpoint: None,
+        }
     }
 }
 

@@ -50,6 +50,9 @@ enum Command {
     /// Check everything that the continuous integration checks
     #[command(disable_help_flag = true)]
     Test,
+    /// Send orders through a stack of its own while everything goes wrong, and check that nothing did
+    #[command(disable_help_flag = true)]
+    Chaos,
     /// Look at the stock, or count it anew
     Stock {
         #[command(subcommand)]
@@ -115,6 +118,7 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
         Command::Local { command: Some(LocalCommand::Down), .. } => stop_local(),
         Command::Local { command: None, keep, no_keep, port } => run_local(keep, no_keep, port, &progress),
         Command::Test => bail!("the tests are started by `cargo orderbus test`"),
+        Command::Chaos => bail!("chaos is started by `cargo orderbus chaos`"),
         Command::Stock { command: StockCommand::List } => list_stock(&Target::of(stack)?),
         Command::Stock { command: StockCommand::Set { sku, available } } => {
             set_stock(&Target::of(stack)?, &sku, available)

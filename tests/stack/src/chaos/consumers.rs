@@ -77,13 +77,12 @@ impl Queue {
 pub(crate) async fn queues(stack: &Stack) -> Result<Vec<Queue>> {
     let listed = stack.sdk().sqs().list_queues().max_results(1_000).send().await;
     let listed = listed.context("cannot list the queues")?;
-    let queues = listed.queue_urls().iter().map(|url| Queue {
-        name: url.rsplit('/').next().unwrap_or_default().to_owned(),
-        url: url.clone(),
-    });
-    let is_deployed = |queue: &Queue| {
-        queue.name.starts_with(STACK) || queue.name.starts_with("payment-provider-local-")
-    };
+    let queues = listed
+        .queue_urls()
+        .iter()
+        .map(|url| Queue { name: url.rsplit('/').next().unwrap_or_default().to_owned(), url: url.clone() });
+    let is_deployed =
+        |queue: &Queue| queue.name.starts_with(STACK) || queue.name.starts_with("payment-provider-local-");
     Ok(queues.filter(is_deployed).collect())
 }
 
@@ -108,7 +107,8 @@ pub(crate) async fn hurry(stack: &Stack, visibility_s: u32, deliveries_max: u32)
         let names = vec![QueueAttributeName::RedrivePolicy];
         let request = sqs.get_queue_attributes().queue_url(&queue.url).set_attribute_names(Some(names));
         let attributes = request.send().await.context("cannot read a queue's attributes")?.attributes;
-        let Some(policy) = attributes.and_then(|mut all| all.remove(&QueueAttributeName::RedrivePolicy)) else {
+        let Some(policy) = attributes.and_then(|mut all| all.remove(&QueueAttributeName::RedrivePolicy))
+        else {
             continue;
         };
         let policy: Value = serde_json::from_str(&policy).context("a redrive policy that is not JSON")?;

@@ -115,7 +115,8 @@ async fn records(stack: &Arc<Stack>, orders: &[OrderId]) -> Result<BTreeMap<Orde
 }
 
 async fn keys(stack: &Stack, table: &str, key: &str, prefix: &str) -> Result<BTreeSet<String>> {
-    let scan = stack.sdk().dynamodb().scan().table_name(table).projection_expression(key).consistent_read(true);
+    let scan =
+        stack.sdk().dynamodb().scan().table_name(table).projection_expression(key).consistent_read(true);
     let mut pages = scan.into_paginator().send();
     let mut keys = BTreeSet::new();
     while let Some(page) = pages.next().await {
@@ -173,7 +174,8 @@ async fn quarantined(stack: &Stack, queue_url: &str) -> Result<Vec<Quarantined>>
     loop {
         let request = stack.sdk().sqs().receive_message().queue_url(queue_url).max_number_of_messages(10);
         let request = request.visibility_timeout(600).message_attribute_names("All");
-        let received = request.send().await.context("cannot read the quarantine")?.messages.unwrap_or_default();
+        let received =
+            request.send().await.context("cannot read the quarantine")?.messages.unwrap_or_default();
         if received.is_empty() {
             return Ok(all);
         }

@@ -19,20 +19,23 @@ pub struct Shares {
     pub partial: f64,
     /// Carried out late.
     pub delayed: f64,
-    /// Begin a storm, in which one service refuses every call for a while: longer than the SDK keeps trying.
-    pub storms: f64,
+    /// Whether there are storms as well: now and then, a service refuses every call for longer than the SDK keeps trying.
+    pub storms: bool,
 }
 
 impl Shares {
     /// None of any.
-    pub const NONE: Self = Self { throttled: 0.0, reply_lost: 0.0, partial: 0.0, delayed: 0.0, storms: 0.0 };
-    /// About every fifth call goes wrong, and every few hundredth finds its service gone for a second.
+    pub const NONE: Self =
+        Self { throttled: 0.0, reply_lost: 0.0, partial: 0.0, delayed: 0.0, storms: false };
+    /// About every fifth call goes wrong, and every few seconds a service is gone for about one.
     pub const ROUGH: Self =
-        Self { throttled: 12.0, reply_lost: 3.0, partial: 12.0, delayed: 4.0, storms: 0.4 };
+        Self { throttled: 12.0, reply_lost: 3.0, partial: 12.0, delayed: 4.0, storms: true };
 }
 
 /// How long a storm lasts at least and at most. The SDK's three attempts are over in less than 200 ms.
 const STORM_MS: std::ops::Range<u64> = 300..1_500;
+/// How long a service is calm between two storms.
+const CALM_MS: std::ops::Range<u64> = 2_000..8_000;
 const DELAY_MS: std::ops::Range<u64> = 20..400;
 
 /// The services that functions call.
@@ -101,7 +104,8 @@ pub(crate) enum Fault {
 #[derive(Debug)]
 pub(crate) struct Dice {
     rng: Rng,
-    storms: HashMap<Service, Instant>,
+    /// The next storm of each service: when it begins and when it is over.
+    storms: HashMap<Service, (Instant, Instant)>,
 }
 
 impl Dice {
@@ -111,13 +115,7 @@ impl Dice {
 
     /// The fault of a call that comes `now`.
     pub(crate) fn fault(&mut self, shares: Shares, call: &Call, request: &Message, now: Instant) -> Fault {
-        if self.happens(shares.storms) {
-            let lasts = Duration::from_millis(self.rng.u64(STORM_MS));
-            self.storms.insert(call.service, now + lasts);
-        }
-        let storms = self.storms.get(&call.service).is_some_and(|until| now < *until);
-        let is_on = shares.throttled > 0.0;
-        if (storms && is_on) || self.happens(shares.throttled) {
+        if (shares.storms && self.is_stormy(call.service, now)) || self.happens(shares.throttled) {
             return Fault::Refused(Box::new(self.refusal(call, request)));
         }
         if self.happens(shares.reply_lost) {
@@ -137,6 +135,20 @@ impl Dice {
             return Fault::Delayed(Duration::from_millis(self.rng.u64(DELAY_MS)));
         }
         Fault::None
+    }
+
+    fn is_stormy(&mut self, service: Service, now: Instant) -> bool {
+        let rng = &mut self.rng;
+        let mut next_after = |then: Instant| {
+            let begins = then + Duration::from_millis(rng.u64(CALM_MS));
+            (begins, begins + Duration::from_millis(rng.u64(STORM_MS)))
+        };
+        let (mut begins, mut ends) = *self.storms.entry(service).or_insert_with(|| next_after(now));
+        while ends <= now {
+            (begins, ends) = next_after(ends);
+        }
+        self.storms.insert(service, (begins, ends));
+        begins <= now
     }
 
     fn happens(&mut self, percent: f64) -> bool {
@@ -169,7 +181,9 @@ impl Dice {
                 ("TransactionConflictException", "Transaction is ongoing for the item")
             }
             1 => ("ThrottlingException", "Throughput exceeds the current capacity of your table or index."),
-            2 => ("RequestLimitExceeded", "Throughput exceeds the current throughput limit for your account."),
+            2 => {
+                ("RequestLimitExceeded", "Throughput exceeds the current throughput limit for your account.")
+            }
             _ => (
                 "ProvisionedThroughputExceededException",
                 "The level of configured provisioned throughput for the table was exceeded.",
@@ -277,7 +291,10 @@ fn conflict(request: &Message, rng: &mut Rng) -> Message {
     let (code, text) = if rng.bool() {
         ("TransactionConflict", "Transaction is ongoing for the item")
     } else {
-        ("ThrottlingError", "Throughput exceeds the current capacity for one or more global secondary indexes.")
+        (
+            "ThrottlingError",
+            "Throughput exceeds the current capacity for one or more global secondary indexes.",
+        )
     };
     let reason = |index| {
         if index == in_the_way { json!({"Code": code, "Message": text}) } else { json!({"Code": "None"}) }
@@ -344,12 +361,13 @@ fn s3_error(status: &str, code: &str, message: &str) -> Message {
 mod tests {
     use super::*;
 
-    const EVERYTHING: Shares = Shares { throttled: 0.0, reply_lost: 0.0, partial: 100.0, delayed: 0.0, storms: 0.0 };
+    const ALWAYS_PARTIAL: Shares = Shares { partial: 100.0, ..Shares::NONE };
 
     fn request(service: &str, target: &str, body: &Value) -> Message {
         let scope = format!("AWS4-HMAC-SHA256 Credential=test/20260131/us-east-1/{service}/aws4_request");
-        let mut request =
-            Message::response("", "", "").with_header("Authorization", &scope).with_header("X-Amz-Target", target);
+        let mut request = Message::response("", "", "")
+            .with_header("Authorization", &scope)
+            .with_header("X-Amz-Target", target);
         request.set_body(body.to_string().into_bytes());
         request
     }
@@ -376,37 +394,40 @@ mod tests {
     #[test]
     fn the_shares_are_kept() {
         let request = request("sqs", "AmazonSQS.ReceiveMessage", &json!({}));
-        let shares = Shares { storms: 0.0, ..Shares::ROUGH };
+        let shares = Shares { storms: false, ..Shares::ROUGH };
         let drawn = faults(1, shares, &request, 10_000);
         let refused = drawn.iter().filter(|fault| matches!(fault, Fault::Refused(_))).count();
-        let lost = drawn.iter().filter(|fault| matches!(fault, Fault::CutOff | Fault::AnsweredWrongly(_))).count();
+        let lost =
+            drawn.iter().filter(|fault| matches!(fault, Fault::CutOff | Fault::AnsweredWrongly(_))).count();
         assert!((1_000..1_400).contains(&refused), "{refused}");
         assert!((200..340).contains(&lost), "{lost}");
     }
 
     #[test]
-    fn a_storm_refuses_every_call_of_its_service_and_of_no_other() {
-        let shares = Shares { storms: 100.0, throttled: 0.001, ..Shares::NONE };
-        let (calm, stormy) = (
-            request("s3", "", &json!({})),
-            request("dynamodb", "DynamoDB_20120810.GetItem", &json!({})),
-        );
-        let now = Instant::now();
+    fn a_storm_refuses_every_call_of_one_service_for_a_while() {
+        let request = request("dynamodb", "DynamoDB_20120810.GetItem", &json!({}));
+        let (call, start) = (Call::of(&request).unwrap(), Instant::now());
+        let shares = Shares { storms: true, ..Shares::NONE };
         let mut dice = Dice::new(3);
-        let call = Call::of(&stormy).unwrap();
-        assert!(matches!(dice.fault(shares, &call, &stormy, now), Fault::Refused(_)));
-        let afterwards = Shares { storms: 0.0, ..shares };
-        assert!(matches!(dice.fault(afterwards, &call, &stormy, now), Fault::Refused(_)));
-        assert_eq!(dice.fault(afterwards, &Call::of(&calm).unwrap(), &calm, now), Fault::None);
-        let later = now + Duration::from_secs(2);
-        assert_eq!(dice.fault(afterwards, &call, &stormy, later), Fault::None);
+        let refused: Vec<bool> = (0..600)
+            .map(|tenths| start + Duration::from_millis(100 * tenths))
+            .map(|now| matches!(dice.fault(shares, &call, &request, now), Fault::Refused(_)))
+            .collect();
+        // A minute has about ten storms of nearly a second each.
+        let storms = refused.chunk_by(|one, next| one == next).filter(|chunk| chunk[0]);
+        let lengths: Vec<usize> = storms.map(<[bool]>::len).collect();
+        assert!((5..=20).contains(&lengths.len()), "{lengths:?}");
+        assert!(lengths.iter().all(|length| (2..=15).contains(length)), "{lengths:?}");
+        assert!(!refused[0], "it begins in calm weather");
     }
 
     #[test]
     fn entries_that_are_taken_out_are_answered_in_their_places() {
         let entries: Vec<Value> = (0..5).map(|number| json!({"Detail": number.to_string()})).collect();
         let request = request("events", "AWSEvents.PutEvents", &json!({"Entries": entries}));
-        let Fault::Partial(partial) = faults(5, EVERYTHING, &request, 1).remove(0) else { panic!("no partial") };
+        let Fault::Partial(partial) = faults(5, ALWAYS_PARTIAL, &request, 1).remove(0) else {
+            panic!("no partial")
+        };
         let forwarded = body_of(&partial.forwarded(&request).unwrap());
         let forwarded = forwarded["Entries"].as_array().unwrap();
         assert_eq!(forwarded.len() + partial.refused(), 5);
@@ -424,7 +445,9 @@ mod tests {
     #[test]
     fn a_call_that_loses_its_only_entry_is_not_made_at_all() {
         let request = request("sqs", "AmazonSQS.SendMessageBatch", &json!({"Entries": [{"Id": "0"}]}));
-        let Fault::Partial(partial) = faults(5, EVERYTHING, &request, 1).remove(0) else { panic!("no partial") };
+        let Fault::Partial(partial) = faults(5, ALWAYS_PARTIAL, &request, 1).remove(0) else {
+            panic!("no partial")
+        };
         assert_eq!(partial.forwarded(&request), None);
         let answer = body_of(&partial.answer(None));
         assert_eq!((&answer["Failed"][0]["Id"], &answer["Successful"]), (&json!("0"), &json!([])));

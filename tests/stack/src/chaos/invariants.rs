@@ -113,13 +113,14 @@ fn describe(planned: &Planned) -> String {
 
 fn stock_is_conserved(subject: &Subject<'_>) -> Invariant {
     let levels = subject.stocked.iter();
-    let mut invariant =
-        Invariant::of("stock is conserved: available + reserved + shipped = received", levels, |(sku, stocked)| {
-            match subject.evidence.levels.get(sku) {
-                Some(level) if level.is_conserved() && level.received == *stocked => Ok(()),
-                level => Err(format!("{sku}: {stocked} were received, and there is {level:?}")),
-            }
-        });
+    let mut invariant = Invariant::of(
+        "stock is conserved: available + reserved + shipped = received",
+        levels,
+        |(sku, stocked)| match subject.evidence.levels.get(sku) {
+            Some(level) if level.is_conserved() && level.received == *stocked => Ok(()),
+            level => Err(format!("{sku}: {stocked} were received, and there is {level:?}")),
+        },
+    );
     invariant.asked += subject.samples;
     invariant.fallen.extend_from_slice(subject.unbalanced);
     invariant
@@ -137,7 +138,8 @@ fn stock_is_as_the_orders_ended(subject: &Subject<'_>, archive: &Archive) -> Inv
     for planned in subject.orders {
         let end = end_of(archive, planned);
         for line in &planned.request.lines {
-            let (Some(level), Ok(quantity)) = (expected.get_mut(line.sku.as_str()), u64::try_from(line.quantity))
+            let (Some(level), Ok(quantity)) =
+                (expected.get_mut(line.sku.as_str()), u64::try_from(line.quantity))
             else {
                 continue;
             };
@@ -210,7 +212,11 @@ fn one_of_each(subject: &Subject<'_>, archive: &Archive) -> Invariant {
             if outcome != Some(end.outcome()) {
                 problems.push(format!("the outcome is {outcome:?} and should be {:?}", end.outcome()));
             }
-            if problems.is_empty() { Ok(()) } else { Err(format!("{}: {}", describe(planned), problems.join("; "))) }
+            if problems.is_empty() {
+                Ok(())
+            } else {
+                Err(format!("{}: {}", describe(planned), problems.join("; ")))
+            }
         },
     )
 }
@@ -230,21 +236,33 @@ fn payment_ids<'a>(archive: &'a Archive, order_id: &OrderId) -> BTreeSet<&'a str
 
 fn nothing_made_up(subject: &Subject<'_>) -> Invariant {
     let known: BTreeSet<&str> = subject.orders.iter().map(|planned| planned.order_id.as_str()).collect();
-    let keys = subject.evidence.keys.iter().flat_map(|(table, keys)| keys.iter().map(move |key| (*table, key)));
+    let keys =
+        subject.evidence.keys.iter().flat_map(|(table, keys)| keys.iter().map(move |key| (*table, key)));
     Invariant::of("nothing is stored of an order that nobody placed", keys, |(table, key)| {
         if known.contains(key.as_str()) { Ok(()) } else { Err(format!("{table}: {key}")) }
     })
 }
 
 fn repeated_to_the_letter(subject: &Subject<'_>) -> Invariant {
-    Invariant::of("an event is the same however often it is published", &subject.evidence.lake.events, |(id, lines)| {
-        let details: Vec<Value> =
-            lines.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok()).map(|mut event| event["detail"].take()).collect();
-        match details.iter().find(|detail| Some(*detail) != details.first()) {
-            None => Ok(()),
-            Some(other) => Err(format!("event {id} is both {} and {other}", details[0])),
+    let name = "an event is the same however often it is published";
+    Invariant::of(name, &subject.evidence.lake.events, |(id, lines)| {
+        let events = lines.iter().map(|line| serde_json::from_str(line).unwrap_or_default());
+        let details: Vec<Value> = events.map(|mut event: Value| event["detail"].take()).collect();
+        let Some((first, others)) = details.split_first() else { return Ok(()) };
+        let different: BTreeSet<&String> =
+            others.iter().flat_map(|other| different_attributes(first, other)).collect();
+        if different.is_empty() {
+            Ok(())
+        } else {
+            Err(format!("event {id} ({}) differs from itself in {different:?}", first["type"]))
         }
     })
+}
+
+/// The attributes of two CloudEvents that are not the same.
+fn different_attributes<'a>(one: &'a Value, other: &'a Value) -> Vec<&'a String> {
+    let names = |event: &'a Value| event.as_object().into_iter().flat_map(|event| event.keys());
+    names(one).chain(names(other)).filter(|name| one.get(name) != other.get(name)).collect()
 }
 
 fn archive_is_what_was_published(subject: &Subject<'_>) -> Invariant {
@@ -293,25 +311,31 @@ fn status_of(facts: &[RecordedFact]) -> &'static str {
 fn poison_is_set_aside(subject: &Subject<'_>) -> Invariant {
     let expected: BTreeSet<&SetAside> = subject.poison.iter().collect();
     let found: BTreeSet<&SetAside> = subject.evidence.set_aside.iter().collect();
-    let mut invariant =
-        Invariant::of("poison is set aside with its reason, and nothing else is", expected.union(&found), |one| {
+    let mut invariant = Invariant::of(
+        "poison is set aside with its reason, and nothing else is",
+        expected.union(&found),
+        |one| {
             let SetAside { mark, consumer, reason } = one;
             match (expected.contains(one), found.contains(one)) {
                 (true, true) => Ok(()),
-                (true, false) => Err(format!("{mark} is lost: {consumer} should have set it aside ({reason})")),
+                (true, false) => {
+                    Err(format!("{mark} is lost: {consumer} should have set it aside ({reason})"))
+                }
                 _ => Err(format!("{mark} was set aside by {consumer} ({reason}), which is not what it is")),
             }
-        });
+        },
+    );
     invariant.asked += subject.evidence.set_aside_unexpectedly.len();
     invariant.fallen.extend_from_slice(&subject.evidence.set_aside_unexpectedly);
     invariant
 }
 
 fn nothing_is_left(subject: &Subject<'_>) -> Invariant {
-    let mut invariant =
-        Invariant::of("no message waits to be delivered, or was given up on", subject.left_over, |(queue, depth)| {
-            Err(format!("{depth} messages are in {queue}"))
-        });
+    let mut invariant = Invariant::of(
+        "no message waits to be delivered, or was given up on",
+        subject.left_over,
+        |(queue, depth)| Err(format!("{depth} messages are in {queue}")),
+    );
     invariant.asked = subject.queues;
     invariant
 }

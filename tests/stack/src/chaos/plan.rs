@@ -83,9 +83,8 @@ mod tests {
     #[test]
     fn a_seed_plans_the_same_run_again() {
         let options = Options { orders: 200, in_flight: 50, seed: 9 };
-        let described = |options| -> Vec<String> {
-            plan(options).iter().map(|planned| format!("{planned:?}")).collect()
-        };
+        let described =
+            |options| -> Vec<String> { plan(options).iter().map(|planned| format!("{planned:?}")).collect() };
         assert_eq!(described(options), described(options));
         assert_ne!(described(options), described(Options { seed: 10, ..options }));
     }

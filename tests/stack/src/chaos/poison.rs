@@ -76,17 +76,14 @@ impl Poison {
     pub(crate) fn expected(&self, consumers: &[Consumer]) -> Vec<SetAside> {
         let set_aside = |consumer: &Consumer| {
             let reason = if consumer.name == ARCHIVER { UNDECODABLE } else { self.reason() };
-            SetAside {
-                mark: self.mark.clone(),
-                consumer: consumer.name.clone(),
-                reason: reason.to_owned(),
-            }
+            SetAside { mark: self.mark.clone(), consumer: consumer.name.clone(), reason: reason.to_owned() }
         };
         match self.consumer(consumers) {
             Some(consumer) => vec![set_aside(consumer)],
             None => {
                 let (source, detail_type) = (self.source(), self.detail_type());
-                let hear = |consumer: &&Consumer| consumer.hears(source, detail_type) && consumer.name != ARCHIVER;
+                let hear =
+                    |consumer: &&Consumer| consumer.hears(source, detail_type) && consumer.name != ARCHIVER;
                 consumers.iter().filter(hear).map(set_aside).collect()
             }
         }
@@ -197,6 +194,8 @@ mod tests {
     fn a_mark_is_found_whole() {
         assert_eq!(mark_in(r#"{"id":"poison-12","x":1}"#).as_deref(), Some("poison-12"));
         assert_eq!(mark_in("poison-"), None);
-        assert!(is_poison("poison-3") && !is_poison("a-poison-3") && !is_poison("checkout:o:order-confirmed"));
+        assert!(
+            is_poison("poison-3") && !is_poison("a-poison-3") && !is_poison("checkout:o:order-confirmed")
+        );
     }
 }

@@ -242,7 +242,10 @@ mod tests {
                 let mut stream = BufReader::new(stream);
                 while let Ok(Some(request)) = wire::read_request(&mut stream).await {
                     *heard.lock().unwrap() += 1;
-                    Message::response("200 OK", "text/plain", request.body()).write(&mut stream).await.unwrap();
+                    Message::response("200 OK", "text/plain", request.body())
+                        .write(&mut stream)
+                        .await
+                        .unwrap();
                     if closes {
                         break;
                     }

@@ -48,7 +48,8 @@ impl fmt::Display for Report {
         let mut groups = self.figures.clone();
         groups.push(invariants.collect());
         let names = groups.iter().flatten().map(|(name, _)| name.chars().count()).max().unwrap_or_default();
-        let values = groups.iter().flatten().map(|(_, value)| value.chars().count()).max().unwrap_or_default();
+        let values =
+            groups.iter().flatten().map(|(_, value)| value.chars().count()).max().unwrap_or_default();
         for invariant in self.invariants.iter().filter(|invariant| !invariant.holds()) {
             writeln!(f, "FALLEN: {}", invariant.name)?;
             for problem in invariant.fallen.iter().take(EXAMPLES_MAX) {

@@ -3,6 +3,7 @@
 //! Everything that depends on who does this is here: the rest of the run only asks for it, and counts.
 
 use anyhow::{Context, Result, ensure};
+use aws_sdk_sqs::types::{DeleteMessageBatchRequestEntry, SendMessageBatchRequestEntry};
 use orderbus::http;
 use orderbus::stack::Stack;
 use serde_json::Value;
@@ -27,8 +28,11 @@ impl Reprocessor {
         let answer = http::get(&format!("{endpoint}/2015-03-31/functions/"), &[])?;
         ensure!(answer.status == 200, "ListFunctions answered {}: {}", answer.status, answer.body);
         let listing: Value = serde_json::from_str(&answer.body).context("ListFunctions answered no list")?;
-        let mut names =
-            listing["Functions"].as_array().into_iter().flatten().filter_map(|one| one["FunctionName"].as_str());
+        let mut names = listing["Functions"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|one| one["FunctionName"].as_str());
         Ok(match names.find(|name| name.starts_with(FUNCTION)) {
             Some(name) => Self::Function { endpoint: endpoint.to_owned(), name: name.to_owned() },
             None => Self::ByHand,
@@ -76,10 +80,10 @@ impl Reprocessor {
 async fn move_back(stack: &Stack, dead_letters: &Queue) -> Result<u64> {
     let sqs = stack.sdk().sqs();
     let source = dead_letters.name.split("DeadLetterQueue").next().unwrap_or_default();
-    let source = queues(stack).await?.into_iter().find(|queue| {
-        queue.name.strip_prefix(source).is_some_and(|rest| rest.starts_with("Queue-"))
-    });
-    let Some(source) = source else { return Ok(0) };
+    let mut queues = queues(stack).await?.into_iter();
+    let is_source =
+        |queue: &Queue| queue.name.strip_prefix(source).is_some_and(|rest| rest.starts_with("Queue-"));
+    let Some(source) = queues.find(is_source) else { return Ok(0) };
     let mut moved = 0;
     loop {
         let request = sqs.receive_message().queue_url(&dead_letters.url).max_number_of_messages(10);
@@ -87,13 +91,19 @@ async fn move_back(stack: &Stack, dead_letters: &Queue) -> Result<u64> {
         if received.messages().is_empty() {
             return Ok(moved);
         }
-        for message in received.messages() {
-            let (Some(body), Some(receipt)) = (message.body(), message.receipt_handle()) else { continue };
-            let sent = sqs.send_message().queue_url(&source.url).message_body(body).send().await;
-            sent.context("cannot send a message back")?;
-            let deleted = sqs.delete_message().queue_url(&dead_letters.url).receipt_handle(receipt).send();
-            deleted.await.context("cannot delete a dead letter")?;
-            moved += 1;
+        let (mut sent, mut deleted) = (Vec::new(), Vec::new());
+        for (index, message) in received.messages().iter().enumerate() {
+            let (body, receipt) = (message.body().unwrap_or_default(), message.receipt_handle());
+            let id = index.to_string();
+            sent.push(SendMessageBatchRequestEntry::builder().id(&id).message_body(body).build()?);
+            let receipt = receipt.unwrap_or_default();
+            deleted.push(DeleteMessageBatchRequestEntry::builder().id(&id).receipt_handle(receipt).build()?);
         }
+        moved += u64::try_from(sent.len())?;
+        let answer = sqs.send_message_batch().queue_url(&source.url).set_entries(Some(sent)).send().await;
+        let answer = answer.context("cannot send messages back")?;
+        ensure!(answer.failed().is_empty(), "messages were not sent back: {:?}", answer.failed());
+        let deleting = sqs.delete_message_batch().queue_url(&dead_letters.url).set_entries(Some(deleted));
+        deleting.send().await.context("cannot delete dead letters")?;
     }
 }

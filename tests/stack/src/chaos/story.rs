@@ -140,7 +140,10 @@ impl Clients {
             order_id: order_id.as_str().to_owned(),
             payment_id: PaymentId::of(order_id).as_str().to_owned(),
             amount: Money { amount_minor: 1, currency: "EUR".to_owned() },
-            task_token: request["taskToken"].as_str().context("a payment request without a token")?.to_owned(),
+            task_token: request["taskToken"]
+                .as_str()
+                .context("a payment request without a token")?
+                .to_owned(),
             provider_reference: "chaos".to_owned(),
         };
         self.publish(planned, captured.into()).await

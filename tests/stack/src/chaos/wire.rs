@@ -245,7 +245,10 @@ mod tests {
         let text = "PUT / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\nT: 1\r\n\r\n";
         let request = wait(requests_in(text)).remove(0);
         assert_eq!(request.body(), b"abcde");
-        assert_eq!((request.header("content-length"), request.header("transfer-encoding")), (Some("5"), None));
+        assert_eq!(
+            (request.header("content-length"), request.header("transfer-encoding")),
+            (Some("5"), None)
+        );
     }
 
     #[test]
@@ -253,7 +256,10 @@ mod tests {
         let head = wait(requests_in("HEAD / HTTP/1.1\r\n\r\n")).remove(0);
         let text = b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n";
         let response = wait(read_response(&mut &text[..], &head)).unwrap();
-        assert_eq!((response.status(), response.body(), response.header("content-length")), (200, &b""[..], Some("7")));
+        assert_eq!(
+            (response.status(), response.body(), response.header("content-length")),
+            (200, &b""[..], Some("7"))
+        );
     }
 
     #[test]

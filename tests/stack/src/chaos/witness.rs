@@ -143,7 +143,8 @@ impl Witness {
     /// Begins to listen.
     pub(crate) async fn listen(stack: Arc<Stack>, consumers: Vec<Consumer>, seed: u64) -> Result<Self> {
         let queue = stack.sdk().sqs().create_queue().queue_name(NAME).send().await;
-        let queue_url = queue.context("cannot create a queue")?.queue_url.context("a queue without an address")?;
+        let queue_url =
+            queue.context("cannot create a queue")?.queue_url.context("a queue without an address")?;
         let (events, bus) = (stack.sdk().eventbridge(), stack.output("BusName")?.to_owned());
         let rule = events.put_rule().name(NAME).event_bus_name(&bus);
         let rule = rule.event_pattern(r#"{"source":[{"prefix":""}]}"#);
