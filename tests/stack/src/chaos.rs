@@ -56,7 +56,7 @@ const VISIBILITY_S: u32 = 10;
 /// After so many deliveries a message is a dead letter.
 const DELIVERIES_MAX: u32 = 3;
 /// An order that has not ended by then gives its place to the next one; it is followed all the same.
-const PLACE_HELD: Duration = Duration::from_secs(10);
+const PLACE_HELD: Duration = Duration::from_secs(20);
 /// The pauses between two kills.
 const KILL_PAUSE_MS: std::ops::Range<u64> = 200..2_000;
 /// How long the system has for coming to rest, once nobody disturbs it.
@@ -91,6 +91,8 @@ struct Mistreatment {
     kills: BTreeMap<String, usize>,
     repeated: Repeated,
     patience: Patience,
+    /// What clients were answered that they should not have been.
+    complaints: Vec<String>,
     slow: usize,
     samples: usize,
     unbalanced: Vec<String>,
@@ -122,6 +124,7 @@ impl Run<'_> {
         });
         let mistreatment = self.mistreat(&clients, &witness, &orders).await?;
 
+        self.progress.say("reading what every store has kept");
         let ids: Vec<OrderId> = orders.iter().map(|planned| planned.order_id.clone()).collect();
         let left_over = left_over(&stack).await?;
         let evidence = gather(&stack, &ids, &notices).await?;
@@ -134,6 +137,7 @@ impl Run<'_> {
             samples: mistreatment.samples,
             unbalanced: &mistreatment.unbalanced,
             poison: &poison,
+            complaints: &mistreatment.complaints,
             left_over: &left_over,
             queues: queues(&stack).await?.iter().filter(|queue| !queue.is_quarantine()).count(),
         });
@@ -184,13 +188,17 @@ impl Run<'_> {
         self.progress.say("faults are off; waiting for what is under way");
         let calmed = Instant::now();
         let reprocessor = Reprocessor::find(&self.stack.local().ministack().endpoint())?;
-        let (mut patience, mut redriven, mut told) = (Patience::default(), 0, None);
+        let (mut patience, mut complaints) = (Patience::default(), Vec::new());
+        let (mut redriven, mut told) = (0, None);
         let mut at_rest = 0;
         // Between two queues a message is in none: only what stays at rest is.
         while at_rest < 3 && calmed.elapsed() < SETTLING {
             tokio::time::sleep(Duration::from_millis(500)).await;
             while let Some(ended) = stories.try_join_next() {
-                patience.repeated += ended??.repeated;
+                match ended.context("a client panicked")? {
+                    Ok(one) => patience.repeated += one.repeated,
+                    Err(complaint) => complaints.push(format!("{complaint:#}")),
+                }
             }
             redriven += reprocessor.run(&clients.stack).await?;
             let waiting: u64 = left_over(&clients.stack).await?.iter().map(|(_, depth)| depth).sum();
@@ -211,7 +219,18 @@ impl Run<'_> {
         deaf.send_replace(true);
         let repeated = hearing.await??;
         let settling = calmed.elapsed();
-        Ok(Mistreatment { kills, repeated, patience, slow, samples, unbalanced, redriven, load, settling })
+        Ok(Mistreatment {
+            kills,
+            repeated,
+            patience,
+            complaints,
+            slow,
+            samples,
+            unbalanced,
+            redriven,
+            load,
+            settling,
+        })
     }
 
     /// Sends every order in, never more at once than there are places. An order that is slow, because its message waits
@@ -292,7 +311,7 @@ impl Run<'_> {
             figure("calls delayed", &traffic.delayed),
             figure("processes killed", &kills),
             figure("functions killed", &done.kills.len()),
-            figure("orders slower than 10 s", &done.slow),
+            figure("orders slower than 20 s", &done.slow),
             figure("dead letters brought back", &done.redriven),
         ];
         let sum = |part: fn(&domain::StockLevel) -> u64| -> u64 { evidence.levels.values().map(part).sum() };

@@ -11,9 +11,9 @@ use std::collections::BTreeMap;
 use std::thread;
 use std::time::Duration;
 
-use contracts::OrderRequest;
 use serde_json::Value;
-use stack_tests::{TestStack, event_types, eventually, order_of};
+use stack_tests::ways::{SKUS, SOLD_OUT, Way};
+use stack_tests::{TestStack, event_types, eventually};
 
 const ORDERS: usize = 200;
 /// One kill of each function, and of the busiest another one.
@@ -31,73 +31,12 @@ const KILLS: [&str; 10] = [
 ];
 const STOCK: u64 = 1_000;
 
-/// What is to become of an order.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Way {
-    Shipped,
-    OutOfStock,
-    Declined,
-    CalledOff,
-}
-
-impl Way {
-    fn of(index: usize) -> Self {
-        match index % 10 {
-            7 => Self::OutOfStock,
-            8 => Self::Declined,
-            9 => Self::CalledOff,
-            _ => Self::Shipped,
-        }
-    }
-
-    fn request(self, index: usize) -> OrderRequest {
-        // Few SKUs: their reservations are in each other's way.
-        let sku = format!("SKU-{}", index % 3);
-        match self {
-            Self::Shipped => order_of(&sku, 2, 1_000),
-            Self::OutOfStock => order_of("SOLD-OUT", 1, 1_000),
-            Self::Declined => order_of(&sku, 1, 1_013),
-            Self::CalledOff => order_of(&sku, 1, 1_017),
-        }
-    }
-
-    fn status(self) -> &'static str {
-        match self {
-            Self::Shipped => "shipment_scheduled",
-            Self::OutOfStock => "rejected",
-            Self::Declined | Self::CalledOff => "cancelled",
-        }
-    }
-
-    fn events(self) -> Vec<String> {
-        let own: &[&str] = match self {
-            Self::Shipped => &[
-                "inventory.stock-reserved.v1",
-                "payments.payment-requested.v1",
-                "payments.payment-captured.v1",
-                "orders.order-confirmed.v1",
-                "shipping.shipment-scheduled.v1",
-            ],
-            Self::OutOfStock => &["inventory.stock-rejected.v1", "orders.order-rejected.v1"],
-            Self::Declined => &[
-                "inventory.stock-reserved.v1",
-                "payments.payment-requested.v1",
-                "payments.payment-failed.v1",
-                "orders.order-cancelled.v1",
-                "inventory.stock-released.v1",
-            ],
-            Self::CalledOff => &[
-                "inventory.stock-reserved.v1",
-                "payments.payment-requested.v1",
-                "orders.cancellation-requested.v1",
-                "orders.order-cancelled.v1",
-                "inventory.stock-released.v1",
-            ],
-        };
-        let all = ["orders.order-placed.v1", "orders.order-accepted.v1"].iter().chain(own);
-        let mut all: Vec<String> = all.map(|name| (*name).to_owned()).collect();
-        all.sort();
-        all
+fn way_of(index: usize) -> Way {
+    match index % 10 {
+        7 => Way::OutOfStock,
+        8 => Way::Declined,
+        9 => Way::CalledOff,
+        _ => Way::Shipped,
     }
 }
 
@@ -105,16 +44,16 @@ impl Way {
 fn ten_kills_in_two_hundred_orders_change_no_outcome_and_no_stock() {
     // Longer than a killed batch stays invisible, several times over.
     let stack = TestStack::deploy(&[("PaymentTimeoutSeconds", "280")]).unwrap();
-    for sku in ["SKU-0", "SKU-1", "SKU-2"] {
+    for sku in SKUS {
         stack.count_stock(sku, STOCK).unwrap();
     }
-    stack.count_stock("SOLD-OUT", 0).unwrap();
+    stack.count_stock(SOLD_OUT, 0).unwrap();
 
     let mut orders: Vec<(Way, String)> = Vec::new();
     let mut killed: BTreeMap<&str, usize> = BTreeMap::new();
     let mut kills = KILLS.iter();
     for index in 0..ORDERS {
-        let way = Way::of(index);
+        let way = way_of(index);
         let key = format!("kills-{index}");
         orders.push((way, stack.place(&key, &way.request(index)).unwrap()));
         if index % 19 == 18
@@ -160,13 +99,13 @@ fn call_off_the_unpaid(stack: &TestStack, orders: &[(Way, String)]) {
 
 /// Its status, and exactly its events: a decision that was made twice would show as an event too many.
 fn is_at_its_end(way: Way, order: &Value) -> bool {
-    order["status"] == way.status() && event_types(order) == way.events()
+    way.end_of(&event_types(order)).is_some_and(|end| order["status"] == end.status())
 }
 
 fn assert_stock(stack: &TestStack, orders: &[(Way, String)]) {
     let mut reserved: BTreeMap<String, u64> = BTreeMap::new();
     for (index, _) in orders.iter().enumerate().filter(|(_, (way, _))| *way == Way::Shipped) {
-        *reserved.entry(format!("SKU-{}", index % 3)).or_default() += 2;
+        *reserved.entry(SKUS[index % SKUS.len()].to_owned()).or_default() += 2;
     }
     let levels = stack.levels().unwrap();
     println!("stock: {levels:?}");

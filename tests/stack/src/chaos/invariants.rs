@@ -58,6 +58,8 @@ pub(crate) struct Subject<'a> {
     pub(crate) samples: usize,
     pub(crate) unbalanced: &'a [String],
     pub(crate) poison: &'a [SetAside],
+    /// What clients were answered that they should not have been.
+    pub(crate) complaints: &'a [String],
     /// Queues that are not empty, with their depths.
     pub(crate) left_over: &'a [(String, u64)],
     pub(crate) queues: usize,
@@ -77,6 +79,7 @@ pub(crate) fn check(subject: &Subject<'_>) -> Vec<Invariant> {
         view_is_fold_of_archive(subject, &archive),
         poison_is_set_aside(subject),
         nothing_is_left(subject),
+        clients_are_answered(subject),
     ]
 }
 
@@ -338,4 +341,327 @@ fn nothing_is_left(subject: &Subject<'_>) -> Invariant {
     );
     invariant.asked = subject.queues;
     invariant
+}
+
+fn clients_are_answered(subject: &Subject<'_>) -> Invariant {
+    let mut invariant =
+        Invariant::of("each client is answered as it should be", subject.complaints, |one| Err(one.clone()));
+    invariant.asked = subject.orders.len();
+    invariant
+}
+
+#[cfg(test)]
+mod tests {
+    use contracts::{
+        Money, OrderAccepted, OrderConfirmed, PaymentCaptured, PaymentRequested, ShipmentScheduled,
+        StockReserved, order_id_of_key,
+    };
+    use domain::{
+        EventId, Outcome, Quantity, Reservation, Settlement, Shipment, ShipmentDecision, Sku, StockDecision,
+        StockLine, Timestamp,
+    };
+
+    use super::*;
+    use crate::ways::SKUS;
+
+    /// A run of one order that was shipped and one poisoned message, in which everything is as it must be.
+    struct Run {
+        orders: Vec<Planned>,
+        evidence: Evidence,
+        published: BTreeSet<String>,
+        stocked: BTreeMap<String, u64>,
+        unbalanced: Vec<String>,
+        poison: Vec<SetAside>,
+        left_over: Vec<(String, u64)>,
+        complaints: Vec<String>,
+    }
+
+    impl Run {
+        fn healthy() -> Self {
+            let key = "invariants".to_owned();
+            let order_id = order_id_of_key(&key);
+            let request = Way::Shipped.request(0);
+            let planned = Planned {
+                way: Way::Shipped,
+                key,
+                order_id: order_id.clone(),
+                request,
+                is_repeated: false,
+                poison: None,
+            };
+            let poison = SetAside {
+                mark: "poison-0".to_owned(),
+                consumer: "order-placed".to_owned(),
+                reason: "not_json".to_owned(),
+            };
+            let mut run = Self {
+                evidence: Evidence { set_aside: vec![poison.clone()], ..Evidence::default() },
+                published: BTreeSet::new(),
+                stocked: BTreeMap::from([(SKUS[0].to_owned(), 10)]),
+                unbalanced: Vec::new(),
+                poison: vec![poison],
+                left_over: Vec::new(),
+                complaints: Vec::new(),
+                orders: vec![planned],
+            };
+            let level = StockLevel { available: 8, reserved: 2, shipped: 0, received: 10 };
+            run.evidence.levels.insert(SKUS[0].to_owned(), level);
+            let at = Timestamp::from_unix_ms(0);
+            let decided_by = EventId::parse("e-0").unwrap();
+            let line = StockLine { sku: Sku::parse(SKUS[0]).unwrap(), quantity: Quantity::new(2).unwrap() };
+            let records = Records {
+                settlement: Some(Settlement {
+                    outcome: Outcome::Confirmed,
+                    decided_by: decided_by.clone(),
+                    decided_at: at,
+                }),
+                reservation: Some(Reservation {
+                    decision: StockDecision::Reserved(vec![line]),
+                    decided_by: decided_by.clone(),
+                    decided_at: at,
+                    closing: None,
+                }),
+                shipment: Some(Shipment {
+                    decision: ShipmentDecision::Scheduled,
+                    decided_by,
+                    decided_at: at,
+                    closing: None,
+                }),
+                facts: Vec::new(),
+            };
+            run.evidence.orders.insert(order_id.clone(), records);
+            run.evidence.keys.insert("orders", BTreeSet::from([order_id.to_string()]));
+            let notices = BTreeSet::from([format!("ship-{order_id}")]);
+            run.evidence.notices.insert(order_id.to_string(), notices);
+            for (number, data) in data_of_a_shipped_order(&run.orders[0]).into_iter().enumerate() {
+                run.happens(&format!("e-{number}"), data);
+            }
+            run
+        }
+
+        /// Everybody hears of an event.
+        fn happens(&mut self, id: &str, data: Data) {
+            let event = Event {
+                id: EventId::parse(id).unwrap(),
+                order_id: self.orders[0].order_id.clone(),
+                time: Timestamp::from_unix_ms(0),
+                correlation_id: "c".to_owned(),
+                causation_id: None,
+                traceparent: None,
+                data,
+            };
+            self.evidence.lake.events.entry(id.to_owned()).or_default().push(line_of(&event));
+            self.published.insert(id.to_owned());
+            self.records().facts.push(fact_of(&event));
+        }
+
+        fn records(&mut self) -> &mut Records {
+            self.evidence.orders.values_mut().next().unwrap()
+        }
+
+        fn fallen(&self) -> Vec<&'static str> {
+            let invariants = check(&Subject {
+                orders: &self.orders,
+                evidence: &self.evidence,
+                published: &self.published,
+                stocked: &self.stocked,
+                samples: 0,
+                unbalanced: &self.unbalanced,
+                poison: &self.poison,
+                complaints: &self.complaints,
+                left_over: &self.left_over,
+                queues: 1,
+            });
+            assert!(invariants.iter().all(|invariant| invariant.asked > 0), "each was asked");
+            invariants.iter().filter(|one| !one.holds()).map(|one| one.name).collect()
+        }
+    }
+
+    fn line_of(event: &Event) -> String {
+        let outbound = event.to_outbound().unwrap();
+        let detail: Value = serde_json::from_str(&outbound.detail).unwrap();
+        let event_type = outbound.event_type;
+        serde_json::json!({
+            "detail-type": event_type.as_str(), "source": event_type.source(),
+            "time": "2026-01-31T12:00:00Z", "detail": detail,
+        })
+        .to_string()
+    }
+
+    fn data_of_a_shipped_order(planned: &Planned) -> Vec<Data> {
+        let order_id = planned.order_id.as_str().to_owned();
+        let request = planned.request.clone();
+        let lines = vec![contracts::StockLine { sku: SKUS[0].to_owned(), quantity: 2 }];
+        let (amount, payment_id) = (request.total.clone(), format!("pay-{order_id}"));
+        vec![
+            request.clone().into_order_placed(&planned.order_id).into(),
+            OrderAccepted {
+                order_id: order_id.clone(),
+                customer_id: request.customer_id.clone(),
+                lines: request.lines.clone(),
+                total: request.total.clone(),
+            }
+            .into(),
+            StockReserved { order_id: order_id.clone(), lines: lines.clone() }.into(),
+            PaymentRequested {
+                order_id: order_id.clone(),
+                payment_id: payment_id.clone(),
+                amount: amount.clone(),
+                task_token: "t".to_owned(),
+                expires_at: "2026-01-31T12:00:00Z".to_owned(),
+            }
+            .into(),
+            captured(&order_id, &payment_id, amount),
+            OrderConfirmed {
+                order_id: order_id.clone(),
+                customer_id: request.customer_id,
+                lines: request.lines,
+                total: request.total,
+                payment_id,
+                personal: request.personal,
+            }
+            .into(),
+            ShipmentScheduled { shipment_id: format!("ship-{order_id}"), order_id, lines }.into(),
+        ]
+    }
+
+    fn captured(order_id: &str, payment_id: &str, amount: Money) -> Data {
+        PaymentCaptured {
+            order_id: order_id.to_owned(),
+            payment_id: payment_id.to_owned(),
+            amount,
+            task_token: "t".to_owned(),
+            provider_reference: "r".to_owned(),
+        }
+        .into()
+    }
+
+    /// Breaks a healthy run in one way, and says what falls.
+    fn fallen_after(break_it: impl FnOnce(&mut Run)) -> Vec<&'static str> {
+        let mut run = Run::healthy();
+        break_it(&mut run);
+        run.fallen()
+    }
+
+    const CONSERVED: &str = "stock is conserved: available + reserved + shipped = received";
+    const AS_ENDED: &str = "stock is as the orders ended";
+    const EVENTS: &str = "each order has exactly the events of its way";
+    const ONE_OF_EACH: &str = "each order has one reservation, one shipment, one payment id, one outcome";
+    const LETTER: &str = "an event is the same however often it is published";
+    const ARCHIVED: &str = "archived events = published events";
+    const FOLD: &str = "the read model is the fold of the archive";
+    const POISON: &str = "poison is set aside with its reason, and nothing else is";
+
+    #[test]
+    fn nothing_falls_in_a_healthy_run() {
+        assert_eq!(Run::healthy().fallen(), [""; 0]);
+    }
+
+    #[test]
+    fn stock_that_is_lost_or_made_up_is_noticed() {
+        let level = |run: &mut Run, change: fn(&mut StockLevel)| {
+            change(run.evidence.levels.get_mut(SKUS[0]).unwrap());
+        };
+        assert_eq!(fallen_after(|run| level(run, |level| level.available -= 1)), [CONSERVED, AS_ENDED]);
+        // It adds up, but the order's two pieces were reserved once more.
+        let twice = |level: &mut StockLevel| (level.available, level.reserved) = (6, 4);
+        assert_eq!(fallen_after(|run| level(run, twice)), [AS_ENDED]);
+        let more = |level: &mut StockLevel| (level.available, level.received) = (9, 11);
+        assert_eq!(fallen_after(|run| level(run, more)), [CONSERVED, AS_ENDED]);
+        assert_eq!(fallen_after(|run| run.evidence.levels.clear()), [CONSERVED, AS_ENDED]);
+        assert_eq!(fallen_after(|run| run.unbalanced.push("in between".to_owned())), [CONSERVED]);
+    }
+
+    #[test]
+    fn an_event_too_many_or_too_few_is_noticed() {
+        let again = |run: &mut Run| {
+            let data = data_of_a_shipped_order(&run.orders[0]).remove(1);
+            run.happens("another-id", data);
+        };
+        assert!(fallen_after(again).contains(&EVENTS));
+        let lost = |run: &mut Run| {
+            run.evidence.lake.events.remove("e-6");
+            run.published.remove("e-6");
+        };
+        assert!(fallen_after(lost).contains(&EVENTS));
+    }
+
+    #[test]
+    fn a_second_or_missing_effect_is_noticed() {
+        assert_eq!(fallen_after(|run| run.records().reservation = None), [ONE_OF_EACH]);
+        assert_eq!(fallen_after(|run| run.records().shipment = None), [ONE_OF_EACH]);
+        assert_eq!(fallen_after(|run| run.records().settlement = None), [ONE_OF_EACH]);
+        let other_outcome = |run: &mut Run| {
+            run.records().settlement.as_mut().unwrap().outcome = Outcome::Cancelled;
+        };
+        assert_eq!(fallen_after(other_outcome), [ONE_OF_EACH]);
+        assert_eq!(fallen_after(|run| run.evidence.notices.clear()), [ONE_OF_EACH]);
+        let second_shipment = |run: &mut Run| {
+            run.evidence.notices.values_mut().next().unwrap().insert("another".to_owned());
+        };
+        assert_eq!(fallen_after(second_shipment), [ONE_OF_EACH]);
+        let second_payment = |run: &mut Run| {
+            let planned = run.orders[0].clone();
+            let other = captured(planned.order_id.as_str(), "pay-twice", planned.request.total);
+            for event in ["e-4"] {
+                run.evidence.lake.events.remove(event);
+                run.records().facts.retain(|fact| fact.fact.event_id.as_str() != event);
+                run.happens(event, other.clone());
+            }
+        };
+        assert_eq!(fallen_after(second_payment), [ONE_OF_EACH]);
+    }
+
+    #[test]
+    fn an_order_that_nobody_placed_is_noticed() {
+        let made_up = |run: &mut Run| {
+            run.evidence.keys.insert("shipments", BTreeSet::from(["another-order".to_owned()]));
+        };
+        assert_eq!(fallen_after(made_up), ["nothing is stored of an order that nobody placed"]);
+    }
+
+    #[test]
+    fn two_events_under_one_id_are_noticed() {
+        let differ = |run: &mut Run| {
+            let lines = run.evidence.lake.events.get_mut("e-4").unwrap();
+            lines.push(lines[0].replace("1970-01-01", "1970-01-02"));
+            assert_ne!(lines[0], lines[1]);
+        };
+        assert_eq!(fallen_after(differ), [LETTER]);
+        let repeated = |run: &mut Run| {
+            let lines = run.evidence.lake.events.get_mut("e-4").unwrap();
+            // The envelope's own time changes with each publication.
+            lines.push(lines[0].replace("2026-01-31T12:00:00Z", "2026-01-31T12:00:09Z"));
+        };
+        assert_eq!(fallen_after(repeated), [""; 0]);
+    }
+
+    #[test]
+    fn an_event_that_is_missing_in_the_lake_or_was_never_published_is_noticed() {
+        assert_eq!(fallen_after(|run| assert!(run.published.insert("e-lost".to_owned()))), [ARCHIVED]);
+        assert_eq!(fallen_after(|run| assert!(run.published.remove("e-2"))), [ARCHIVED]);
+    }
+
+    #[test]
+    fn a_read_model_that_misses_or_differs_is_noticed() {
+        assert_eq!(fallen_after(|run| drop(run.records().facts.pop())), [FOLD]);
+        let differ = |run: &mut Run| run.records().facts[2].fact.at = Timestamp::from_unix_ms(1);
+        assert_eq!(fallen_after(differ), [FOLD]);
+    }
+
+    #[test]
+    fn poison_that_is_lost_misnamed_or_taken_for_poison_is_noticed() {
+        assert_eq!(fallen_after(|run| run.evidence.set_aside.clear()), [POISON]);
+        assert_eq!(fallen_after(|run| run.evidence.set_aside[0].reason = "refused".to_owned()), [POISON]);
+        let innocent = |run: &mut Run| run.evidence.set_aside_unexpectedly.push("an order".to_owned());
+        assert_eq!(fallen_after(innocent), [POISON]);
+    }
+
+    #[test]
+    fn what_is_left_in_a_queue_and_what_a_client_complains_of_is_noticed() {
+        let left = |run: &mut Run| run.left_over.push(("OrderPlacedDeadLetterQueue".to_owned(), 1));
+        assert_eq!(fallen_after(left), ["no message waits to be delivered, or was given up on"]);
+        let complaint = |run: &mut Run| run.complaints.push("POST /orders answered 404".to_owned());
+        assert_eq!(fallen_after(complaint), ["each client is answered as it should be"]);
+    }
 }

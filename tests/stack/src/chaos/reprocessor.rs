@@ -51,7 +51,9 @@ impl Reprocessor {
     pub(crate) async fn run(&self, stack: &Stack) -> Result<u64> {
         let mut waiting = 0;
         let mut dead_letters = queues(stack).await?;
-        dead_letters.retain(Queue::is_dead_letter);
+        // The function also empties the quarantine queue, into where people look.
+        let is_function = matches!(self, Self::Function { .. });
+        dead_letters.retain(|queue| queue.is_dead_letter() || (is_function && queue.is_quarantine()));
         for queue in &dead_letters {
             waiting += depth(stack, &queue.url).await?;
         }

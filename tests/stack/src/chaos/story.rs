@@ -40,7 +40,15 @@ pub(crate) struct Patience {
 
 impl Clients {
     /// Lives one order through.
+    ///
+    /// # Errors
+    /// When a client is answered what it should never be.
     pub(crate) async fn live(&self, planned: &Planned) -> Result<Patience> {
+        let living = self.live_through(planned).await;
+        living.with_context(|| format!("order {} ({})", planned.order_id, planned.way.name()))
+    }
+
+    async fn live_through(&self, planned: &Planned) -> Result<Patience> {
         let mut patience = Patience::default();
         if let Some(poison) = &planned.poison {
             self.poison(poison).await?;
