@@ -603,11 +603,10 @@ mod tests {
         let second_payment = |run: &mut Run| {
             let planned = run.orders[0].clone();
             let other = captured(planned.order_id.as_str(), "pay-twice", planned.request.total);
-            for event in ["e-4"] {
-                run.evidence.lake.events.remove(event);
-                run.records().facts.retain(|fact| fact.fact.event_id.as_str() != event);
-                run.happens(event, other.clone());
-            }
+            let capture = "e-4";
+            run.evidence.lake.events.remove(capture);
+            run.records().facts.retain(|fact| fact.fact.event_id.as_str() != capture);
+            run.happens(capture, other);
         };
         assert_eq!(fallen_after(second_payment), [ONE_OF_EACH]);
     }

@@ -252,7 +252,7 @@ impl Witness {
             (event["source"].as_str().unwrap_or_default(), event["detail-type"].as_str().unwrap_or_default());
         let hearers: Vec<&Consumer> =
             self.consumers.iter().filter(|consumer| consumer.hears(source, detail_type)).collect();
-        if !hearers.is_empty() && fate % 3 == 0 {
+        if !hearers.is_empty() && fate.is_multiple_of(3) {
             let hearer = hearers[usize::try_from(fate)? % hearers.len()];
             let request = self.stack.sdk().sqs().send_message().queue_url(&hearer.queue_url);
             request.message_body(body).send().await.context("cannot copy a message")?;
