@@ -268,13 +268,12 @@ impl World {
         let handler = ShippingNotifier {
             shipments: self.shipments.clone(),
             fulfilment_centre: self.fulfilment_centre.clone(),
-            clock: clock.clone(),
+            clock,
         };
         self.deploy_consumer(shipping_notifier::NAME, "ShippingNotifierQueue", handler);
         let handler = OrderTracker { views: self.views.clone() };
         self.deploy_consumer(order_tracker::NAME, "OrderTrackerQueue", handler);
-        let handler = PaymentProvider { clock };
-        self.deploy_consumer(payment_provider::NAME, "PaymentProviderQueue", handler);
+        self.deploy_consumer(payment_provider::NAME, "PaymentProviderQueue", PaymentProvider);
 
         let archiver = Rc::new(EventArchiver { lake: self.lake.clone() });
         self.functions.push(Function {

@@ -91,8 +91,10 @@ fn archive(evidence: &Evidence) -> Archive {
     for (id, lines) in &evidence.lake.events {
         // What is no event of the catalogue is poison, and asked about elsewhere.
         let decoded = lines.first().and_then(|line| contracts::decode(line).ok());
-        if let Some(event) = decoded.map(|decoded| decoded.event) {
-            archive.entry(event.order_id.to_string()).or_default().insert(id.clone(), event);
+        if let Some(event) = decoded.map(|decoded| decoded.event)
+            && let Ok(order_id) = event.order_id()
+        {
+            archive.entry(order_id.to_string()).or_default().insert(id.clone(), event);
         }
     }
     archive
@@ -443,7 +445,7 @@ mod tests {
         fn happens(&mut self, id: &str, data: Data) {
             let event = Event {
                 id: EventId::parse(id).unwrap(),
-                order_id: self.orders[0].order_id.clone(),
+                subject: self.orders[0].order_id.clone().into(),
                 time: Timestamp::from_unix_ms(0),
                 correlation_id: "c".to_owned(),
                 causation_id: None,

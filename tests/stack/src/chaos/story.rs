@@ -176,7 +176,7 @@ impl Clients {
     async fn publish(&self, planned: &Planned, data: Data) -> Result<()> {
         let event = Event {
             id: EventId::parse(&format!("{}:{}", planned.key, data.event_type().as_str()))?,
-            order_id: planned.order_id.clone(),
+            subject: planned.order_id.clone().into(),
             time: orderbus::now(),
             correlation_id: planned.order_id.as_str().to_owned(),
             causation_id: None,
