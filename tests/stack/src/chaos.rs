@@ -187,7 +187,7 @@ impl Run<'_> {
         let (samples, unbalanced) = sampling.await??;
         self.progress.say("faults are off; waiting for what is under way");
         let calmed = Instant::now();
-        let reprocessor = Reprocessor::find(&self.stack.local().ministack().endpoint())?;
+        let reprocessor = Reprocessor::of(&clients.stack, &self.stack.local().ministack().endpoint())?;
         let (mut patience, mut complaints) = (Patience::default(), Vec::new());
         let (mut redriven, mut told) = (0, None);
         let mut at_rest = 0;
@@ -209,9 +209,8 @@ impl Run<'_> {
             if told != now {
                 told = now;
                 self.progress.say(format_args!(
-                    "{} orders under way, {waiting} messages waiting, {redriven} dead letters brought back ({})",
+                    "{} orders under way, {waiting} messages waiting, {redriven} dead letters brought back",
                     stories.len(),
-                    reprocessor.name()
                 ));
             }
         }
@@ -312,7 +311,7 @@ impl Run<'_> {
             figure("processes killed", &kills),
             figure("functions killed", &done.kills.len()),
             figure("orders slower than 20 s", &done.slow),
-            figure("dead letters brought back", &done.redriven),
+            figure("dead letters brought back at the end", &done.redriven),
         ];
         let sum = |part: fn(&domain::StockLevel) -> u64| -> u64 { evidence.levels.values().map(part).sum() };
         let stock = vec![

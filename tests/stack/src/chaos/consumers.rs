@@ -62,12 +62,17 @@ pub(crate) struct Queue {
 }
 
 impl Queue {
+    /// Whether it is the backbone's own.
+    pub(crate) fn is_ours(&self) -> bool {
+        self.name.starts_with(STACK)
+    }
+
     /// Whether messages come here that were given up on.
     pub(crate) fn is_dead_letter(&self) -> bool {
         self.name.contains("DeadLetterQueue") || self.name.contains("UndeliveredQueue")
     }
 
-    /// Whether messages stay here until a person has looked at them.
+    /// Whether messages come here that can never be handled.
     pub(crate) fn is_quarantine(&self) -> bool {
         self.name.contains("QuarantineQueue")
     }

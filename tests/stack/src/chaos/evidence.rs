@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use aws::{DynamoDbOrderStore, DynamoDbShipmentStore};
+use aws::{DynamoDbOrderStore, DynamoDbShipmentStore, S3QuarantineStore};
 use aws_sdk_dynamodb::types::AttributeValue;
 use contracts::RecordedFact;
 use domain::{OrderId, Reservation, Settlement, Shipment, StockLevel};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use orderbus::stack::Stack;
-use ports::{OrderStore, OrderViewStore, ShipmentStore, StockCounts, StockStore};
+use ports::{OrderStore, OrderViewStore, QuarantineStore, ShipmentStore, StockCounts, StockStore};
 use serde_json::Value;
 
 use super::poison::{ARCHIVER, SetAside, UNDECODABLE, mark_in};
@@ -75,7 +75,9 @@ pub(crate) async fn gather(stack: &Arc<Stack>, orders: &[OrderId], notices: &str
     }
     evidence.lake = lake;
     let quarantine = stack.output("QuarantineQueueUrl")?;
-    for Quarantined { body, consumer, reason } in quarantined(stack, quarantine).await? {
+    let mut quarantined = quarantined(stack, quarantine).await?;
+    quarantined.extend(in_quarantine(stack).await?);
+    for Quarantined { body, consumer, reason } in quarantined {
         evidence.sort(&body, &consumer, &reason);
     }
     evidence.set_aside.sort();
@@ -168,7 +170,31 @@ struct Quarantined {
     reason: String,
 }
 
-/// Everything in the quarantine, which is left there.
+/// Everything in quarantine.
+async fn in_quarantine(stack: &Stack) -> Result<Vec<Quarantined>> {
+    const PAGE: usize = 1_000;
+    let store = S3QuarantineStore::new(stack.sdk().s3(), stack.output("QuarantineBucketName")?.to_owned());
+    let mut all = Vec::new();
+    let mut last = None;
+    loop {
+        let ids = store.ids("", last.as_ref(), PAGE).await.context("cannot list the quarantine")?;
+        for id in &ids {
+            let object = store.find(id).await.context("cannot read the quarantine")?;
+            let object = object.with_context(|| format!("{id} is not in quarantine any more"))?;
+            all.push(Quarantined {
+                body: object.body,
+                consumer: object.concerning.consumer,
+                reason: object.reason.code,
+            });
+        }
+        if ids.len() < PAGE {
+            return Ok(all);
+        }
+        last = ids.last().cloned();
+    }
+}
+
+/// Everything that is still on its way to quarantine, which is left there.
 async fn quarantined(stack: &Stack, queue_url: &str) -> Result<Vec<Quarantined>> {
     let mut all = Vec::new();
     loop {

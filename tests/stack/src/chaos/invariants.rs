@@ -287,7 +287,7 @@ fn view_is_fold_of_archive(subject: &Subject<'_>, archive: &Archive) -> Invarian
     Invariant::of("the read model is the fold of the archive", subject.orders, |planned| {
         let order_id = &planned.order_id;
         let events = archive.get(order_id.as_str()).into_iter().flatten();
-        let folded = by_id(events.map(|(_, event)| fact_of(event)));
+        let folded = by_id(events.filter_map(|(_, event)| fact_of(event)));
         let facts = &subject.evidence.orders.get(order_id).unwrap_or(&nothing).facts;
         let stored = by_id(facts.iter().cloned());
         if folded != stored {
@@ -454,7 +454,7 @@ mod tests {
             };
             self.evidence.lake.events.entry(id.to_owned()).or_default().push(line_of(&event));
             self.published.insert(id.to_owned());
-            self.records().facts.push(fact_of(&event));
+            self.records().facts.extend(fact_of(&event));
         }
 
         fn records(&mut self) -> &mut Records {

@@ -1,80 +1,48 @@
 //! What becomes of messages that were given up on.
-//!
-//! Everything that depends on who does this is here: the rest of the run only asks for it, and counts.
 
 use anyhow::{Context, Result, ensure};
 use aws_sdk_sqs::types::{DeleteMessageBatchRequestEntry, SendMessageBatchRequestEntry};
 use orderbus::http;
 use orderbus::stack::Stack;
-use serde_json::Value;
 
 use super::consumers::{Queue, depth, queues};
 
-/// How the function is called in template.yaml.
-const FUNCTION: &str = "orderbus-local-DlqReprocessorFunction";
-
-/// Who brings dead letters back.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Reprocessor {
-    /// The deployed function of this name, invoked by hand.
-    Function { endpoint: String, name: String },
-    /// Nobody was deployed: the run moves messages back to where they came from, as a person would in the console.
-    ByHand,
+/// The deployed function that looks after the backbone's dead letters, invoked more often than its schedule does.
+#[derive(Debug, Clone)]
+pub(crate) struct Reprocessor {
+    invocations: String,
 }
 
 impl Reprocessor {
     /// The one of this stack.
-    pub(crate) fn find(endpoint: &str) -> Result<Self> {
-        let answer = http::get(&format!("{endpoint}/2015-03-31/functions/"), &[])?;
-        ensure!(answer.status == 200, "ListFunctions answered {}: {}", answer.status, answer.body);
-        let listing: Value = serde_json::from_str(&answer.body).context("ListFunctions answered no list")?;
-        let mut names = listing["Functions"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .filter_map(|one| one["FunctionName"].as_str());
-        Ok(match names.find(|name| name.starts_with(FUNCTION)) {
-            Some(name) => Self::Function { endpoint: endpoint.to_owned(), name: name.to_owned() },
-            None => Self::ByHand,
-        })
+    pub(crate) fn of(stack: &Stack, endpoint: &str) -> Result<Self> {
+        let name = stack.output("DlqReprocessorFunctionName")?;
+        Ok(Self { invocations: format!("{endpoint}/2015-03-31/functions/{name}/invocations") })
     }
 
-    /// For people.
-    pub(crate) fn name(&self) -> &'static str {
-        match self {
-            Self::Function { .. } => "dlq-reprocessor",
-            Self::ByHand => "by hand",
-        }
-    }
-
-    /// Brings back what is in the dead-letter queues now. Says how many messages were there.
+    /// Looks after what is in the dead-letter queues and in the quarantine queue now. Says how many dead letters went back.
     pub(crate) async fn run(&self, stack: &Stack) -> Result<u64> {
-        let mut waiting = 0;
-        let mut dead_letters = queues(stack).await?;
-        // The function also empties the quarantine queue, into where people look.
-        let is_function = matches!(self, Self::Function { .. });
-        dead_letters.retain(|queue| queue.is_dead_letter() || (is_function && queue.is_quarantine()));
-        for queue in &dead_letters {
-            waiting += depth(stack, &queue.url).await?;
-        }
-        if waiting == 0 {
-            return Ok(0);
-        }
-        match self {
-            Self::Function { endpoint, name } => {
-                let url = format!("{endpoint}/2015-03-31/functions/{name}/invocations");
-                let answer = http::post(&url, &[("content-type", "application/json")], "{}")?;
-                ensure!(answer.status == 200, "{name} answered {}: {}", answer.status, answer.body);
-                Ok(waiting)
-            }
-            Self::ByHand => {
-                let mut moved = 0;
-                for queue in &dead_letters {
-                    moved += move_back(stack, queue).await?;
+        let (mut waiting, mut of_others) = (0, 0);
+        for queue in queues(stack).await? {
+            if queue.is_dead_letter() || queue.is_quarantine() {
+                if queue.is_ours() {
+                    waiting += depth(stack, &queue.url).await?;
+                } else {
+                    // The payment provider is another team's: it has no reprocessor, and a console.
+                    of_others += move_back(stack, &queue).await?;
                 }
-                Ok(moved)
             }
         }
+        if waiting > 0 {
+            let url = self.invocations.clone();
+            let invoke = move || http::post(&url, &[("content-type", "application/json")], "{}");
+            let answer = tokio::task::spawn_blocking(invoke).await??;
+            ensure!(answer.status == 200, "the reprocessor answered {}: {}", answer.status, answer.body);
+            let summary: serde_json::Value =
+                serde_json::from_str(&answer.body).context("the reprocessor answered no JSON")?;
+            return Ok(of_others + summary["redriven"].as_u64().unwrap_or_default());
+        }
+        Ok(of_others)
     }
 }
 
