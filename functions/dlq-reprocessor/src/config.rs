@@ -66,7 +66,7 @@ pub enum ReprocessorConfigError {
         /// The most.
         max: u32,
     },
-    /// A line of `CONSUMERS` is not `name queue dead-letter-queue concurrency batch-size catalogue|anything`.
+    /// A part of `CONSUMERS` is not `name queue dead-letter-queue concurrency batch-size catalogue|anything`.
     #[error(
         "CONSUMERS: {0:?} is not `name queue dead-letter-queue concurrency batch-size catalogue|anything`"
     )]
@@ -154,9 +154,9 @@ impl Config {
     }
 }
 
-/// One consumer a line.
+/// One consumer after the other, with semicolons in between.
 fn consumers(text: &str) -> Result<Vec<Consumer>, ReprocessorConfigError> {
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let lines = text.split(';').map(str::trim);
     lines
         .map(|line| consumer(line).ok_or_else(|| ReprocessorConfigError::NotAConsumer(line.to_owned())))
         .collect()
@@ -183,10 +183,8 @@ mod tests {
     use super::*;
 
     fn variables() -> HashMap<&'static str, String> {
-        let text = "
-            order-placed s-OrderPlacedQueue-1 s-OrderPlacedDeadLetterQueue-2 20 10 catalogue
-            event-archiver s-EventArchiverQueue-3 s-EventArchiverDeadLetterQueue-4 20 1000 anything
-        ";
+        let text = "order-placed s-OrderPlacedQueue-1 s-OrderPlacedDeadLetterQueue-2 20 10 catalogue; \
+                    event-archiver s-EventArchiverQueue-3 s-EventArchiverDeadLetterQueue-4 20 1000 anything";
         let queue = |name: &str| format!("https://sqs.eu-central-1.amazonaws.com/111122223333/{name}");
         [
             ("BUS_NAME", "bus".to_owned()),

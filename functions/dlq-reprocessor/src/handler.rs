@@ -68,8 +68,8 @@ where
         summary
     }
 
-    /// Looks at the dead letters that an order is about and says what would become of them. Changes nothing; but to look
-    /// at a message in a queue is to receive it, so nobody else sees it meanwhile.
+    /// Looks at the dead letters that an order is about, and at quarantine, and says what would become of them. Changes
+    /// nothing; but to look at a message in a queue is to receive it, so nobody else sees it meanwhile.
     ///
     /// # Errors
     /// [`ports::PortError`] when a queue or the ledger does not answer.

@@ -71,8 +71,8 @@ impl Order {
             })
     }
 
-    /// True when a message that waits is one of those, as far as its record tells.
-    pub(crate) fn includes_waiting(&self, record: &RedriveRecord) -> bool {
+    /// True when a message that cannot be received is one of those, as far as its record tells.
+    pub(crate) fn includes_record(&self, record: &RedriveRecord) -> bool {
         let hidden_in = record.hidden.as_ref().map(|hidden| &hidden.queue);
         let is_it = |wanted: &String| *wanted == record.concerning.consumer || Some(wanted) == hidden_in;
         self.queue.as_ref().is_none_or(is_it)
@@ -197,7 +197,7 @@ where
         let now = self.own.clock.now();
         for record in records {
             let Some(hidden) = record.hidden.as_ref().filter(|hidden| hidden.until > now) else { continue };
-            if record.state == RedriveState::Waiting && self.order.includes_waiting(&record) {
+            if record.state == RedriveState::Waiting && self.order.includes_record(&record) {
                 let postponement = Postponement { receipt_handle: hidden.receipt_handle.clone(), delay_s: 0 };
                 // It fails when the message was delivered again since; then it is not hidden by this.
                 if let Err(error) = self.own.queues.postpone(&hidden.queue, &postponement).await {

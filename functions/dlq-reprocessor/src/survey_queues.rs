@@ -22,6 +22,8 @@ pub enum Place {
     Queue(DeadLetter),
     /// It waits, hidden, in this queue.
     Hidden(String),
+    /// It is in quarantine, under its id.
+    Quarantine,
 }
 
 /// A dead letter that was looked at.
@@ -39,13 +41,14 @@ pub struct Surveyed {
     pub attempt: Attempt,
     /// When it was first sent, or first failed where that is not known.
     pub since: Timestamp,
-    /// What will become of it.
-    pub decision: Decision,
+    /// What will become of it. `None` in quarantine, where only a person decides.
+    pub decision: Option<Decision>,
     /// Where it is.
     pub place: Place,
 }
 
-/// Looks at every letter that an order is about, decides, and gives all of them back.
+/// Looks at every letter that an order is about, decides, and gives all of them back. Then adds what cannot be received:
+/// what waits hidden, and what is in quarantine.
 pub(crate) async fn survey_queues<Q, T, L, S, B, O, C>(
     own: &Reprocessor<Q, T, L, S, B, O, C>,
     order: &Order,
@@ -80,9 +83,17 @@ where
         }
     }
     let seen: HashSet<RedriveKey> = surveyed.iter().map(|one| one.key.clone()).collect();
-    let waiting =
-        records.iter().filter(|record| !seen.contains(&record.key) && order.includes_waiting(record));
-    surveyed.extend(waiting.filter_map(|record| of_hidden(own, order, record, now)));
+    for record in records.iter().filter(|record| order.includes_record(record)) {
+        match record.state {
+            RedriveState::Waiting if !seen.contains(&record.key) => {
+                surveyed.extend(of_hidden(own, order, record, now));
+            }
+            RedriveState::Waiting | RedriveState::Released => {}
+            RedriveState::Quarantining | RedriveState::Quarantined => {
+                surveyed.push(of_record(record, record.last_failed_at, None, Place::Quarantine));
+            }
+        }
+    }
     surveyed.sort_by(|left, right| (left.since, &left.key).cmp(&(right.since, &right.key)));
     surveyed.truncate(limit);
     Ok(surveyed)
@@ -132,7 +143,7 @@ fn of_letter<Q, T, L, S, B, O, C>(
         reason: letter.reason,
         attempt: record.attempt,
         since: letter.dead_letter.sent_at,
-        decision,
+        decision: Some(decision),
         place: Place::Queue(letter.dead_letter),
     }
 }
@@ -144,27 +155,26 @@ fn of_hidden<Q, T, L, S, B, O, C>(
     now: Timestamp,
 ) -> Option<Surveyed> {
     let hidden = record.hidden.as_ref().filter(|hidden| hidden.until > now)?;
-    if record.state != RedriveState::Waiting {
-        return None;
-    }
     let target = own.settings.queues.target_of(&record.concerning.consumer);
+    let may_go_on = order.is_urgent && record.attempt.number <= own.settings.policy.redrives_max;
     let decision = match (&order.verdict, target) {
         (Some(reason), _) => Decision::Quarantine(reason.clone()),
-        (None, Some(target))
-            if order.is_urgent && record.attempt.number <= own.settings.policy.redrives_max =>
-        {
-            Decision::Redrive(target, record.attempt)
-        }
+        (None, Some(target)) if may_go_on => Decision::Redrive(target, record.attempt),
         _ => Decision::Wait(record.due_at),
     };
-    Some(Surveyed {
+    let place = Place::Hidden(hidden.queue.clone());
+    Some(of_record(record, record.first_failed_at, Some(decision), place))
+}
+
+fn of_record(record: &RedriveRecord, since: Timestamp, decision: Option<Decision>, place: Place) -> Surveyed {
+    Surveyed {
         id: quarantine_id(&record.key, record.attempt.generation),
         key: record.key.clone(),
         concerning: record.concerning.clone(),
         reason: record.reason.clone(),
         attempt: record.attempt,
-        since: record.first_failed_at,
+        since,
         decision,
-        place: Place::Hidden(hidden.queue.clone()),
-    })
+        place,
+    }
 }

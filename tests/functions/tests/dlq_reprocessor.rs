@@ -909,16 +909,23 @@ async fn to_look_changes_nothing() {
     let (before, visible) =
         (world.reprocessor.ledger.records(), world.queues.visible("inventory-updater-dead"));
     let surveyed = world.reprocessor.survey(&Order::default()).await.unwrap();
+    let (quarantined, surveyed): (Vec<_>, Vec<_>) =
+        surveyed.into_iter().partition(|one| one.place == Place::Quarantine);
+    let mut ids: Vec<_> = quarantined.into_iter().map(|one| one.id).collect();
+    ids.sort();
+    let kept: Vec<_> = world.reprocessor.quarantine.objects().into_iter().map(|object| object.id).collect();
+    assert_eq!(ids, kept);
     assert_eq!(world.reprocessor.ledger.records(), before);
     assert_eq!(world.queues.visible("inventory-updater-dead"), visible);
     let hidden = surveyed.iter().filter(|one| matches!(one.place, Place::Hidden(_))).count();
     let in_queue = surveyed.iter().filter(|one| matches!(one.place, Place::Queue(_))).count();
     assert!(hidden > 20 && in_queue == 2, "{hidden} {in_queue}");
-    assert!(surveyed.iter().all(|one| matches!(one.decision, Decision::Wait(_))));
+    assert!(surveyed.iter().all(|one| matches!(one.decision, Some(Decision::Wait(_)))));
 
     let urgent = Order { is_urgent: true, ..Order::default() };
     let surveyed = world.reprocessor.survey(&urgent).await.unwrap();
-    assert!(surveyed.iter().all(|one| matches!(one.decision, Decision::Redrive(..))));
+    let mut in_queues = surveyed.iter().filter(|one| one.place != Place::Quarantine);
+    assert!(in_queues.all(|one| matches!(one.decision, Some(Decision::Redrive(..)))));
     assert_eq!(world.reprocessor.ledger.records(), before);
 }
 

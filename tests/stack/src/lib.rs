@@ -18,9 +18,9 @@ use contracts::{Line, Money, OrderRequest, Personal};
 use domain::{Sku, StockLevel};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use orderbus::{Api, LocalStack, Options, Progress};
+use orderbus::{Api, LocalStack, Options, Progress, http};
 use ports::StockCounts;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 
@@ -158,6 +158,33 @@ impl TestStack {
         let request = self.local.stack().sdk().sqs().list_queues().queue_name_prefix(format!("{name}-"));
         let queues = self.wait(request.send())?;
         queues.queue_urls().first().cloned().with_context(|| format!("no queue {name}"))
+    }
+
+    /// Sets one variable of a function, named by its stack and logical id, as a deployment would. Returns what it was.
+    ///
+    /// # Errors
+    /// When there is no such function or no such variable.
+    pub fn set_variable(&self, function: &str, variable: &str, value: &str) -> Result<String> {
+        let functions = format!("{}/2015-03-31/functions", self.local.ministack().endpoint());
+        let listing: Value = serde_json::from_str(&http::get(&format!("{functions}/"), &[])?.body)?;
+        let prefix = format!("{function}-");
+        let is_it = |one: &&Value| one["FunctionName"].as_str().is_some_and(|name| name.starts_with(&prefix));
+        let found = listing["Functions"].as_array().and_then(|all| all.iter().find(is_it));
+        let found = found.with_context(|| format!("no function {function}"))?;
+        let name = found["FunctionName"].as_str().unwrap_or_default();
+        let mut variables = found["Environment"]["Variables"].clone();
+        let before =
+            variables[variable].as_str().with_context(|| format!("no variable {variable}"))?.to_owned();
+        variables[variable] = value.into();
+        let change = json!({"Environment": {"Variables": variables}}).to_string();
+        let answer = http::put(&format!("{functions}/{name}/configuration"), &change)?;
+        ensure!(
+            answer.status == 200,
+            "UpdateFunctionConfiguration answered {}: {}",
+            answer.status,
+            answer.body
+        );
+        Ok(before)
     }
 
     /// Kills every process of one function, named by its stack and logical id. Says how many there were.

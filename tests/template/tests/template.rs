@@ -212,7 +212,7 @@ fn reprocessed() -> BTreeMap<String, [String; 5]> {
     let template = template("template.yaml");
     let variables =
         &template["Resources"]["DlqReprocessorFunction"]["Properties"]["Environment"]["Variables"];
-    let lines = variables["CONSUMERS"]["Sub"].as_str().unwrap().lines();
+    let lines = variables["CONSUMERS"]["Sub"].as_str().unwrap().split(';');
     let read = |line: &str| {
         let parts: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
         let [name, rest @ ..] = &parts[..] else { panic!("an empty line") };

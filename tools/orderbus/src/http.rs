@@ -47,6 +47,14 @@ pub fn post(url: &str, headers: &[(&str, &str)], body: &str) -> Result<Answer> {
     answer(url, request.send(body))
 }
 
+/// PUT of JSON.
+///
+/// # Errors
+/// When nobody answers.
+pub fn put(url: &str, body: &str) -> Result<Answer> {
+    answer(url, AGENT.put(url).header("content-type", "application/json").send(body))
+}
+
 fn answer(url: &str, response: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Result<Answer> {
     let mut response = response.with_context(|| format!("no answer from {url}"))?;
     let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);

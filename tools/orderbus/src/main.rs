@@ -10,12 +10,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::{fs, io, thread};
 
 use anyhow::{Context, Result, bail};
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
+use dlq_reprocessor::Order;
 use domain::{OrderId, Sku};
 use orderbus::account::Account;
 use orderbus::stack::Stack;
 use orderbus::tools::Tools;
-use orderbus::{LocalStack, Options, Progress, ministack, play, processes, publish, report, repository, sam};
+use orderbus::{
+    LocalStack, Options, Progress, dlq, ministack, play, processes, publish, report, repository, sam,
+};
 use ports::{OrderViewStore, StockCounts};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
@@ -68,6 +71,14 @@ enum Command {
         /// A file with a CloudEvent; `type` and `data` are enough. - reads standard input
         file: PathBuf,
     },
+    /// Look after dead letters and quarantine
+    Dlq {
+        #[command(subcommand)]
+        command: DlqCommand,
+        /// JSON, for scripts
+        #[arg(long, global = true)]
+        json: bool,
+    },
     /// Check both templates
     #[command(hide = true)]
     CheckTemplates,
@@ -90,6 +101,72 @@ enum StockCommand {
     },
     /// Show every SKU
     List,
+}
+
+#[derive(Debug, Subcommand)]
+enum DlqCommand {
+    /// Show what lies in the dead-letter queues and in quarantine. To look at a message in a queue is to receive it: for
+    /// that moment nobody else gets it
+    List {
+        #[command(flatten)]
+        selection: Selection,
+    },
+    /// Show one message in full. It may name a person
+    Show {
+        /// Its id, or as much of it as tells it from the others; or its event's
+        id: String,
+    },
+    /// Send dead letters back to where they came from, now: the cause is mended
+    Redrive {
+        #[command(flatten)]
+        selection: Selection,
+        /// Only the one with this id, or its event's
+        id: Option<String>,
+        /// Only say what would be done
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Give up on a dead letter: it goes to quarantine
+    Quarantine {
+        /// Its id, or as much of it as tells it from the others; or its event's
+        id: String,
+    },
+    /// Bring messages back from quarantine: the cause is mended
+    Release {
+        #[command(flatten)]
+        selection: Selection,
+        /// Their ids, or as much of each as tells it from the others
+        #[arg(required_unless_present_any = ["queue", "event_type", "reason", "since"])]
+        ids: Vec<String>,
+    },
+}
+
+/// Which messages.
+#[derive(Debug, Args)]
+struct Selection {
+    /// Only those of this consumer, or in this queue: order-placed, …, checkout, undelivered, quarantine
+    #[arg(long, value_name = "NAME")]
+    queue: Option<String>,
+    /// Only those of this event type, such as orders.order-placed
+    #[arg(long = "type", value_name = "TYPE")]
+    event_type: Option<String>,
+    /// Only those that failed for this reason, such as deliveries_exhausted
+    #[arg(long, value_name = "CODE")]
+    reason: Option<String>,
+    /// Only those since this time or for at most so long: 2026-01-31T12:00:00Z, 30m, 2h, 3d
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    /// At most so many
+    #[arg(long, value_name = "NUMBER")]
+    limit: Option<usize>,
+}
+
+impl Selection {
+    fn order(self) -> Result<Order> {
+        let Self { queue, event_type, reason, since, limit } = self;
+        let since = since.map(|since| dlq::read_since(&since, orderbus::now())).transpose()?;
+        Ok(Order { queue, event_type, reason, since, limit, ..Order::default() })
+    }
 }
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
@@ -125,6 +202,7 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
         }
         Command::Order { id } => tell_order(&Target::of(stack)?, &id),
         Command::Publish { file } => publish_event(&Target::of(stack)?, &file),
+        Command::Dlq { command, json } => look_after(&Target::of(stack)?, command, json),
         Command::CheckTemplates => {
             sam::validate(&Tools::ready(&progress)?, &repository::local_state(), &progress)?;
             Ok(ExitCode::SUCCESS)
@@ -222,6 +300,48 @@ fn publish_event(target: &Target, file: &Path) -> Result<ExitCode> {
     target.wait(play::publish(target.stack(), &event))?;
     println!("published {} {}", event.data.event_type().as_str(), event.id);
     Ok(ExitCode::SUCCESS)
+}
+
+fn look_after(target: &Target, command: DlqCommand, json: bool) -> Result<ExitCode> {
+    let dlq = target.stack().dlq(&Tools::ready(&Progress::new(|_| ()))?)?;
+    let mut is_good = true;
+    let (value, text) = match command {
+        DlqCommand::List { selection } => {
+            let surveyed = target.wait(dlq.list(&selection.order()?))?;
+            (dlq::list_json(&surveyed), dlq::table(&surveyed, orderbus::now()))
+        }
+        DlqCommand::Show { id } => {
+            let shown = target.wait(dlq.show(&id))?;
+            (dlq::shown_json(&shown), dlq::shown(&shown))
+        }
+        DlqCommand::Redrive { selection, id, dry_run } => {
+            let order = Order { id, ..selection.order()? };
+            if dry_run {
+                let surveyed = target.wait(dlq.preview(&order))?;
+                (dlq::list_json(&surveyed), dlq::table(&surveyed, orderbus::now()))
+            } else {
+                let summary = target.wait(dlq.redrive(&order))?;
+                is_good = summary.failed == 0;
+                (serde_json::to_value(summary)?, dlq::summary(&summary))
+            }
+        }
+        DlqCommand::Quarantine { id } => {
+            let summary = target.wait(dlq.quarantine(&id))?;
+            is_good = summary.failed == 0;
+            (serde_json::to_value(summary)?, dlq::summary(&summary))
+        }
+        DlqCommand::Release { selection, ids } => {
+            let releases = target.wait(dlq.release(&ids, &selection.order()?))?;
+            is_good = releases.iter().all(|release| release.result.is_ok());
+            (dlq::releases_json(&releases), dlq::releases(&releases))
+        }
+    };
+    if json {
+        println!("{value:#}");
+    } else {
+        print!("{text}");
+    }
+    Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// What a command works on.

@@ -8,12 +8,15 @@ use anyhow::{Context, Result, bail};
 use aws::{DynamoDbOrderViewStore, DynamoDbStockStore, EventBridgeEventBus, Sdk};
 use aws_credential_types::Credentials;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
+use crate::dlq::Dlq;
 use crate::ministack::MiniStack;
 use crate::sam::{self, Application};
 use crate::tools::Tools;
 
 const DESCRIBE_STACK: &str = include_str!("describe_stack.py");
+const DESCRIBE_FUNCTION: &str = include_str!("describe_function.py");
 
 /// A deployed stack and its AWS clients.
 #[derive(Clone)]
@@ -51,14 +54,9 @@ impl Stack {
         Self::describe(tools.command("python"), stack_name, None)
     }
 
-    fn describe(mut command: Command, stack_name: &str, endpoint: Option<String>) -> Result<Self> {
-        command.args(["-c", DESCRIBE_STACK, stack_name]).stdin(Stdio::null());
-        let output = command.output().context("cannot start Python")?;
-        if !output.status.success() {
-            let errors = String::from_utf8_lossy(&output.stderr);
-            bail!("stack {stack_name}: {}", errors.lines().last().unwrap_or("not found"));
-        }
-        let found: Description = serde_json::from_slice(&output.stdout).context("unreadable description")?;
+    fn describe(command: Command, stack_name: &str, endpoint: Option<String>) -> Result<Self> {
+        let found: Description =
+            run_python(command, DESCRIBE_STACK, stack_name).with_context(|| format!("stack {stack_name}"))?;
         let credentials =
             Credentials::new(found.access_key, found.secret_key, found.session_token, None, "orderbus");
         Ok(Self { outputs: found.outputs, sdk: Sdk::new(credentials, found.region, endpoint) })
@@ -70,6 +68,27 @@ impl Stack {
     /// When the stack has no such output.
     pub fn output(&self, name: &str) -> Result<&str> {
         self.outputs.get(name).map(String::as_str).with_context(|| format!("the stack has no output {name}"))
+    }
+
+    /// The environment of a function, which an output of the template names.
+    ///
+    /// # Errors
+    /// When there is no such function, or when AWS refuses the caller.
+    pub fn function_variables(&self, tools: &Tools, output: &str) -> Result<BTreeMap<String, String>> {
+        let name = self.output(output)?;
+        let mut command = tools.command("python");
+        if let Some(endpoint) = self.sdk.config().endpoint_url() {
+            sam::address_to(&mut command, endpoint);
+        }
+        run_python(command, DESCRIBE_FUNCTION, name).with_context(|| format!("function {name}"))
+    }
+
+    /// The dead letters and the quarantine.
+    ///
+    /// # Errors
+    /// When the stack has no reprocessor, or when AWS refuses the caller.
+    pub fn dlq(&self, tools: &Tools) -> Result<Dlq> {
+        Dlq::of(self, &self.function_variables(tools, "DlqReprocessorFunctionName")?)
     }
 
     /// The clients of every AWS service.
@@ -101,6 +120,17 @@ impl Stack {
     pub fn bus(&self) -> Result<EventBridgeEventBus> {
         Ok(EventBridgeEventBus::new(self.sdk.eventbridge(), self.output("BusName")?.to_owned()))
     }
+}
+
+/// Runs a script that is given one name and prints JSON.
+fn run_python<T: DeserializeOwned>(mut command: Command, script: &str, name: &str) -> Result<T> {
+    command.args(["-c", script, name]).stdin(Stdio::null());
+    let output = command.output().context("cannot start Python")?;
+    if !output.status.success() {
+        let errors = String::from_utf8_lossy(&output.stderr);
+        bail!("{}", errors.lines().last().unwrap_or("not found"));
+    }
+    serde_json::from_slice(&output.stdout).context("unreadable description")
 }
 
 /// Without the credentials.
