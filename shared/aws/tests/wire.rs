@@ -19,8 +19,8 @@ use aws::{
 };
 use contracts::{EventType, Outbound};
 use domain::{
-    EventId, OrderId, Quantity, Reservation, Shipment, ShipmentDecision, Shortage, Sku, StockDecision,
-    StockEnd, StockLine, Timestamp,
+    Attempt, EventId, OrderId, Quantity, Reservation, Shipment, ShipmentDecision, Shortage, Sku,
+    StockDecision, StockEnd, StockLine, Timestamp,
 };
 use ports::{
     Commit, Decided, EventBus, EventLake, FulfilmentCentre, LakeObject, MessageQueue, NewOrder, Notice,
@@ -470,6 +470,7 @@ fn quarantined(body: &str) -> Quarantined {
         reason: "the message is not JSON".to_owned(),
         message_id: "m-1".to_owned(),
         receive_count: 1,
+        attempt: Attempt::default(),
         body: body.to_owned(),
     }
 }

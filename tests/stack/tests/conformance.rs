@@ -20,7 +20,7 @@ use aws_sdk_sfn::operation::describe_execution::DescribeExecutionOutput;
 use aws_sdk_sfn::types::ExecutionStatus;
 use aws_sdk_sqs::types::Message;
 use contracts::Outbound;
-use ports::{Notice, PaymentTasks, PortError, Quarantined, TaskReply, conformance};
+use ports::{Notice, PaymentTasks, PortError, Quarantined, TaskReply, attempt_carried, conformance};
 use serde_json::{Value, json};
 use stack_tests::{Inbox, Judge};
 
@@ -142,6 +142,7 @@ fn the_quarantine_on_sqs_conforms() {
                     reason: attribute("reason")?,
                     message_id: attribute("messageId")?,
                     receive_count: attribute("receiveCount")?.parse().ok()?,
+                    attempt: attempt_carried(|name| attributes.get(name)?.string_value.as_deref()),
                     body: message.body.clone()?,
                 };
                 (found == *quarantined).then_some(())

@@ -1,4 +1,5 @@
-//! What redriving needs of AWS keeps every promise of its ports: here against MiniStack.
+//! What redriving needs of AWS keeps every promise of its ports: against MiniStack, and the ledger against AWS's own
+//! DynamoDB Local too.
 
 #![allow(
     clippy::panic,
@@ -10,102 +11,60 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use aws::{AwsRedriveTargets, DynamoDbRedriveLedger, S3QuarantineStore, Sdk, SnsOnCall, SqsDeadLetterQueues};
-use aws_credential_types::Credentials;
-use aws_sdk_dynamodb::error::SdkError;
-use aws_sdk_dynamodb::operation::create_table::CreateTableError;
-use aws_sdk_dynamodb::types::{
-    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
-};
+use aws::{AwsRedriveTargets, DynamoDbRedriveLedger, S3QuarantineStore, SnsOnCall, SqsDeadLetterQueues};
 use aws_sdk_sqs::types::{Message, MessageAttributeValue};
 use domain::Attempt;
-use orderbus::Progress;
-use orderbus::ministack::{MiniStack, REGION, free_port};
-use orderbus::tools::Tools;
+use orderbus::ministack::REGION;
 use ports::{Alert, Target, attempt_carried, attempt_in_resources, conformance};
 use serde_json::{Value, json};
-use tempfile::TempDir;
-use tokio::runtime::{Builder, Runtime};
+use stack_tests::Judge;
 
-/// MiniStack with nothing on it.
-struct Bare {
-    sdk: Sdk,
-    runtime: Runtime,
-    // Dropped in this order: the process before the folder that it writes to.
-    _ministack: MiniStack,
-    _state: TempDir,
+/// A queue; its address.
+fn queue(judge: &Judge, name: &str) -> String {
+    judge.wait(judge.sdk().sqs().create_queue().queue_name(name).send()).unwrap().queue_url.unwrap()
 }
 
-impl Bare {
-    fn start() -> Self {
-        let progress = Progress::new(|line| eprintln!("{line}"));
-        let state = tempfile::Builder::new().prefix("orderbus-conformance-").tempdir().unwrap();
-        let tools = Tools::ready(&progress).unwrap();
-        let port = Some(free_port().unwrap());
-        let ministack = MiniStack::start(&tools, state.path(), port, &progress).unwrap();
-        let credentials = Credentials::new("test", "test", None, None, "test");
-        let sdk = Sdk::new(credentials, REGION.to_owned(), Some(ministack.endpoint()));
-        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
-        Self { sdk, runtime, _ministack: ministack, _state: state }
-    }
+fn queue_arn(name: &str) -> String {
+    format!("arn:aws:sqs:{REGION}:000000000000:{name}")
+}
 
-    /// A table with the key that template.yaml gives it.
-    fn table(&self, name: &str, key: &str) -> String {
-        let attribute = AttributeDefinition::builder().attribute_name(key);
-        let attribute = attribute.attribute_type(ScalarAttributeType::S).build().unwrap();
-        let schema = KeySchemaElement::builder().attribute_name(key).key_type(KeyType::Hash).build().unwrap();
-        let request = self.sdk.dynamodb().create_table().table_name(name);
-        let request = request.attribute_definitions(attribute).key_schema(schema);
-        let created = self.runtime.block_on(request.billing_mode(BillingMode::PayPerRequest).send());
-        // On a busy machine the SDK asks again and meets its own table.
-        let exists = |error: &SdkError<CreateTableError>| {
-            error.as_service_error().is_some_and(CreateTableError::is_resource_in_use_exception)
-        };
-        assert!(created.as_ref().err().is_none_or(exists), "{created:?}");
-        name.to_owned()
-    }
-
-    /// A queue; its address.
-    fn queue(&self, name: &str) -> String {
-        let request = self.sdk.sqs().create_queue().queue_name(name);
-        self.runtime.block_on(request.send()).unwrap().queue_url.unwrap()
-    }
-
-    #[expect(clippy::unused_self, reason = "the name of a queue on this MiniStack")]
-    fn queue_arn(&self, name: &str) -> String {
-        format!("arn:aws:sqs:{REGION}:000000000000:{name}")
-    }
-
-    /// What lies in a queue, once there is so much of it. It stays there.
-    async fn lying_in(&self, url: &str, count: usize) -> Vec<Message> {
-        let mut messages: BTreeMap<String, Message> = BTreeMap::new();
-        for _ in 0..100 {
-            let request = self.sdk.sqs().receive_message().queue_url(url).max_number_of_messages(10);
-            let request = request.visibility_timeout(0).message_attribute_names("All");
-            for message in request.send().await.unwrap().messages.unwrap_or_default() {
-                messages.insert(message.message_id.clone().unwrap(), message);
-            }
-            if messages.len() >= count {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
+/// What lies in a queue, once there is so much of it. It stays there.
+async fn lying_in(judge: &Judge, url: &str, count: usize) -> Vec<Message> {
+    let mut messages: BTreeMap<String, Message> = BTreeMap::new();
+    for _ in 0..100 {
+        let request = judge.sdk().sqs().receive_message().queue_url(url).max_number_of_messages(10);
+        let request = request.visibility_timeout(0).message_attribute_names("All");
+        for message in request.send().await.unwrap().messages.unwrap_or_default() {
+            messages.insert(message.message_id.clone().unwrap(), message);
         }
-        messages.into_values().collect()
+        if messages.len() >= count {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
+    messages.into_values().collect()
 }
 
 #[test]
-fn the_redrive_ledger_on_dynamodb_conforms() {
-    let bare = Bare::start();
-    let ledger = DynamoDbRedriveLedger::new(bare.sdk.dynamodb(), bare.table("ledger", "pk"));
-    bare.runtime.block_on(conformance::redrive_ledger(&ledger, "ministack"));
+fn the_redrive_ledger_conforms_on_ministack() {
+    the_redrive_ledger_conforms(&Judge::ministack().unwrap());
+}
+
+#[test]
+fn the_redrive_ledger_conforms_on_dynamodb_local() {
+    the_redrive_ledger_conforms(&Judge::dynamodb_local().unwrap());
+}
+
+fn the_redrive_ledger_conforms(judge: &Judge) {
+    let ledger = DynamoDbRedriveLedger::new(judge.sdk().dynamodb(), judge.table("ledger", "pk").unwrap());
+    judge.wait(conformance::redrive_ledger(&ledger, judge.name()));
 }
 
 #[test]
 fn what_redriving_needs_of_sqs_s3_and_sns_conforms() {
-    let bare = Bare::start();
-    let sqs = bare.sdk.sqs();
-    let url = bare.queue("dead");
+    let judge = Judge::ministack().unwrap();
+    let sqs = judge.sdk().sqs();
+    let url = queue(&judge, "dead");
     let send = async |body: &str, attributes: &BTreeMap<String, String>| {
         let attributes = attributes.iter().map(|(name, value)| {
             let value = MessageAttributeValue::builder().data_type("String").string_value(value);
@@ -115,34 +74,34 @@ fn what_redriving_needs_of_sqs_s3_and_sns_conforms() {
         request.set_message_attributes(Some(attributes.collect())).send().await.unwrap();
     };
     let queues = SqsDeadLetterQueues::new(sqs.clone(), HashMap::from([("dead".to_owned(), url.clone())]));
-    bare.runtime.block_on(conformance::dead_letter_queues(&queues, "dead", send, "ministack"));
+    judge.wait(conformance::dead_letter_queues(&queues, "dead", send, judge.name()));
 
-    let s3 = bare.sdk.s3();
-    bare.runtime.block_on(s3.create_bucket().bucket("quarantine").send()).unwrap();
+    let s3 = judge.sdk().s3();
+    judge.wait(s3.create_bucket().bucket("quarantine").send()).unwrap();
     let store = S3QuarantineStore::new(s3, "quarantine".to_owned());
-    bare.runtime.block_on(conformance::quarantine_store(&store, "ministack"));
+    judge.wait(conformance::quarantine_store(&store, judge.name()));
 
-    let sns = bare.sdk.sns();
-    let topic = bare.runtime.block_on(sns.create_topic().name("alerts").send()).unwrap().topic_arn.unwrap();
-    let inbox = bare.queue("inbox");
-    let subscribe = sns.subscribe().topic_arn(&topic).protocol("sqs").endpoint(bare.queue_arn("inbox"));
-    bare.runtime.block_on(subscribe.send()).unwrap();
+    let sns = judge.sdk().sns();
+    let topic = judge.wait(sns.create_topic().name("alerts").send()).unwrap().topic_arn.unwrap();
+    let inbox = queue(&judge, "inbox");
+    let subscribe = sns.subscribe().topic_arn(&topic).protocol("sqs").endpoint(queue_arn("inbox"));
+    judge.wait(subscribe.send()).unwrap();
     let heard = async |alert: &Alert| {
         let is_it = |message: &Message| {
             let notice: Value = serde_json::from_str(message.body().unwrap()).unwrap();
             notice["Message"] == alert.line && !notice["Subject"].as_str().unwrap_or_default().is_empty()
         };
-        bare.lying_in(&inbox, 1).await.iter().any(is_it)
+        lying_in(&judge, &inbox, 1).await.iter().any(is_it)
     };
-    bare.runtime.block_on(conformance::on_call(&SnsOnCall::new(sns.clone(), topic), heard, "ministack"));
+    judge.wait(conformance::on_call(&SnsOnCall::new(sns.clone(), topic), heard, judge.name()));
 }
 
 #[test]
 fn the_redrive_targets_on_sqs_step_functions_and_eventbridge_conform() {
-    let bare = Bare::start();
-    let (sfn, eventbridge) = (bare.sdk.sfn(), bare.sdk.eventbridge());
-    let (queue_url, heard_url) = (bare.queue("consumer"), bare.queue("heard"));
-    let (checkout_arn, bus_name) = bare.runtime.block_on(async {
+    let judge = Judge::ministack().unwrap();
+    let (sfn, eventbridge) = (judge.sdk().sfn(), judge.sdk().eventbridge());
+    let (queue_url, heard_url) = (queue(&judge, "consumer"), queue(&judge, "heard"));
+    let (checkout_arn, bus_name) = judge.wait(async {
         let definition = json!({"StartAt": "End", "States": {"End": {"Type": "Succeed"}}}).to_string();
         let machine = sfn.create_state_machine().name("checkout").definition(definition);
         let machine = machine.role_arn("arn:aws:iam::000000000000:role/test").send().await.unwrap();
@@ -156,13 +115,13 @@ fn the_redrive_targets_on_sqs_step_functions_and_eventbridge_conform() {
             .send()
             .await
             .unwrap();
-        let target = aws_sdk_eventbridge::types::Target::builder().id("heard").arn(bare.queue_arn("heard"));
+        let target = aws_sdk_eventbridge::types::Target::builder().id("heard").arn(queue_arn("heard"));
         let target = target.build().unwrap();
         eventbridge.put_targets().rule("rule").event_bus_name("bus").targets(target).send().await.unwrap();
         (machine.state_machine_arn, "bus".to_owned())
     });
     let targets = AwsRedriveTargets {
-        sqs: bare.sdk.sqs(),
+        sqs: judge.sdk().sqs(),
         sfn: sfn.clone(),
         eventbridge,
         queue_urls: HashMap::from([("consumer".to_owned(), queue_url.clone())]),
@@ -180,7 +139,7 @@ fn the_redrive_targets_on_sqs_step_functions_and_eventbridge_conform() {
                     let attempt = attempt_carried(|name| attributes.get(name)?.string_value.as_deref());
                     (message.body.unwrap(), Some(attempt))
                 };
-                bare.lying_in(&queue_url, count).await.into_iter().map(carried).collect()
+                lying_in(&judge, &queue_url, count).await.into_iter().map(carried).collect()
             }
             Target::Checkout => {
                 let listed = sfn.list_executions().state_machine_arn(&checkout_arn).send().await.unwrap();
@@ -199,10 +158,10 @@ fn the_redrive_targets_on_sqs_step_functions_and_eventbridge_conform() {
                         serde_json::from_value(envelope["resources"].clone()).unwrap();
                     (body, Some(attempt_in_resources(&resources)))
                 };
-                bare.lying_in(&heard_url, count).await.into_iter().map(carried).collect()
+                lying_in(&judge, &heard_url, count).await.into_iter().map(carried).collect()
             }
         }
     };
-    let conforms = conformance::redrive_targets(&targets, "consumer", envelope, arrived, "ministack");
-    bare.runtime.block_on(conforms);
+    let conforms = conformance::redrive_targets(&targets, "consumer", envelope, arrived, judge.name());
+    judge.wait(conforms);
 }
