@@ -6,8 +6,9 @@ use ports::PortError;
 
 /// Codes that say the request itself can never be carried out, whoever sends it and whenever. Everything else may pass:
 /// also a missing permission or table, which a deployment mends and no message is to blame for.
-const PERMANENT_CODES: [&str; 6] = [
+const PERMANENT_CODES: [&str; 7] = [
     "ValidationException",
+    "InvalidExecutionInput",
     "InvalidToken",
     "InvalidOutput",
     "InvalidParameter",

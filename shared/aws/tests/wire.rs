@@ -10,22 +10,24 @@
 
 mod stub;
 
+use std::collections::HashMap;
 use std::error::Error;
 use std::sync::{Arc, Mutex};
 
 use aws::{
-    DynamoDbOrderStore, DynamoDbOrderViewStore, DynamoDbShipmentStore, DynamoDbStockStore,
-    EventBridgeEventBus, S3EventLake, SfnPaymentTasks, SnsFulfilmentCentre, SqsMessageQueue, SqsQuarantine,
+    AwsRedriveTargets, DynamoDbOrderStore, DynamoDbOrderViewStore, DynamoDbRedriveLedger,
+    DynamoDbShipmentStore, DynamoDbStockStore, EventBridgeEventBus, S3EventLake, SfnPaymentTasks,
+    SnsFulfilmentCentre, SqsMessageQueue, SqsQuarantine,
 };
 use contracts::{EventType, Outbound};
 use domain::{
-    Attempt, EventId, OrderId, Quantity, Reservation, Shipment, ShipmentDecision, Shortage, Sku,
-    StockDecision, StockEnd, StockLine, Timestamp,
+    Attempt, Concerning, EventId, Failure, OrderId, Quantity, RedriveKey, RedriveReason, RedriveRecord,
+    Reservation, Shipment, ShipmentDecision, Shortage, Sku, StockDecision, StockEnd, StockLine, Timestamp,
 };
 use ports::{
     Commit, Decided, EventBus, EventLake, FulfilmentCentre, LakeObject, MessageQueue, NewOrder, Notice,
-    OrderStore, OrderViewStore, PaymentTasks, PortError, Postponement, Quarantine, Quarantined, Reserve,
-    Retry, ShipmentStore, StockStore, TaskReply, conformance,
+    OrderStore, OrderViewStore, PaymentTasks, PortError, Postponement, Quarantine, Quarantined, Redrive,
+    RedriveLedger, RedriveTargets, Reserve, Retry, ShipmentStore, StockStore, Target, TaskReply, conformance,
 };
 use serde_json::{Value, json};
 use stub::{Answer, Fate, Stub};
@@ -89,6 +91,54 @@ fn a_call_that_eventbridge_refuses_fails_each_of_its_entries() {
         assert_eq!(answers.len(), 2, "{code}");
         answers.iter().for_each(|answer| assert_retry(answer, retry));
         assert_eq!(stub.requests().len(), attempts, "{code}");
+    }
+}
+
+#[test]
+fn an_event_that_eventbridge_refuses_to_take_back_is_not_taken_for_sent() {
+    let refused = json!({"FailedEntryCount": 1, "Entries": [{"ErrorCode": "ThrottlingException"}]});
+    let stub = Stub::that_always_answers(Answer::json(&refused));
+    let targets = redrive_targets(&stub);
+    let key = RedriveKey::new("bus", "e-1");
+    let body = r#"{"source":"orders","detail-type":"orders.order-cancelled.v1","detail":{"id":"e-1"}}"#;
+    let redrive = Redrive { key: &key, attempt: Attempt { generation: 0, number: 3 }, body };
+    assert_retry(&wait(targets.send(&Target::Bus, &redrive)), Retry::Transient);
+    let entry = &stub.requests()[0].json()["Entries"][0];
+    assert_eq!(
+        (&entry["Detail"], &entry["Resources"]),
+        (&json!(r#"{"id":"e-1"}"#), &json!(["orderbus-attempt=3"]))
+    );
+    // What is no event can never be put on a bus.
+    let redrive = Redrive { key: &key, attempt: Attempt::default(), body: "text" };
+    assert_retry(&wait(targets.send(&Target::Bus, &redrive)), Retry::Permanent);
+}
+
+// Step Functions
+// https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html
+
+#[test]
+fn a_checkout_that_was_started_before_is_started() {
+    for (answer, expected) in [
+        (Answer::error(400, "ExecutionAlreadyExists"), None),
+        (Answer::error(400, "StateMachineDoesNotExist"), Some(Retry::Transient)),
+        (Answer::error(400, "InvalidExecutionInput"), Some(Retry::Permanent)),
+    ] {
+        let stub = Stub::that_always_answers(answer);
+        let key = RedriveKey::new("checkout", "e-1");
+        let redrive = Redrive { key: &key, attempt: Attempt::default(), body: "{}" };
+        let result = wait(redrive_targets(&stub).send(&Target::Checkout, &redrive));
+        assert_eq!(result.map_err(|error| error.retry), expected.map_or(Ok(()), Err));
+    }
+}
+
+fn redrive_targets(stub: &Stub) -> AwsRedriveTargets {
+    AwsRedriveTargets {
+        sqs: stub.sdk().sqs(),
+        sfn: stub.sdk().sfn(),
+        eventbridge: stub.sdk().eventbridge(),
+        queue_urls: HashMap::new(),
+        checkout_arn: "arn:aws:states:us-east-1:000000000000:stateMachine:checkout".to_owned(),
+        bus_name: "bus".to_owned(),
     }
 }
 
@@ -211,6 +261,38 @@ fn the_sdks_retry_of_an_update_meets_its_own_write() {
     let requests = stub.requests();
     assert_eq!(requests.len(), 2);
     assert_eq!(requests[0].json(), requests[1].json());
+}
+
+#[test]
+fn the_sdks_retry_of_a_count_meets_its_own_write_and_counts_once() {
+    let key = RedriveKey::new("order-placed", "e-1");
+    let failure = Failure {
+        attempt: Attempt { generation: 1, number: 2 },
+        at: AT,
+        due_at: AT,
+        reason: RedriveReason { code: "deliveries_exhausted".to_owned(), text: "it failed".to_owned() },
+        concerning: Concerning { consumer: "order-placed".to_owned(), ..Concerning::default() },
+    };
+    let own = json!({"Item": {
+        "pk": {"S": "order-placed#e-1"},
+        "generation": {"N": "1"},
+        "attempts": {"N": "2"},
+        "state": {"S": "waiting"},
+        "first_failed_at": {"S": AT_STORED},
+        "last_failed_at": {"S": AT_STORED},
+        "due_at": {"S": AT_STORED},
+        "reason_code": {"S": "deliveries_exhausted"},
+        "reason": {"S": "it failed"},
+        "consumer": {"S": "order-placed"},
+        "expires_at": {"N": "1804420800"},
+    }});
+    let stub = Stub::that_answers(vec![
+        Fate::ReplyLost,
+        Fate::Answered(Answer::error_with(400, "ConditionalCheckFailedException", own)),
+    ]);
+    let ledger = DynamoDbRedriveLedger::new(stub.sdk().dynamodb(), "ledger".to_owned());
+    let record = wait(ledger.count(&key, &failure)).unwrap();
+    assert_eq!(record, RedriveRecord::begin(key, &failure));
 }
 
 #[test]
