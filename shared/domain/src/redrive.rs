@@ -330,6 +330,8 @@ mod tests {
         assert!(record.count(&failure(1, 1)));
         assert_eq!(record.state, RedriveState::Waiting);
         assert!(!record.quarantine(0, &verdict()) && record.quarantine(1, &verdict()));
+        assert!(!record.announce(0) && record.announce(1));
+        assert!(!record.release(0) && record.release(1), "each generation is released by its own name");
     }
 
     #[test]

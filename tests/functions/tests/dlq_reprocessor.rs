@@ -15,8 +15,8 @@ use dlq_reprocessor::{
 };
 use domain::{Attempt, QuarantineId, RedriveKey, RedriveReason, RedriveState};
 use function_tests::{
-    NOW, PERSONAL_VALUES, batch, cancelled, data_of, envelope, order_id, placed, sku, stock_rejected,
-    types_of,
+    NOW, PERSONAL_VALUES, batch, cancelled, data_of, detail_of, envelope, order_id, placed, sku,
+    stock_rejected, types_of,
 };
 use inventory_updater::InventoryUpdater;
 use memory::{
@@ -429,6 +429,9 @@ async fn what_a_consumer_can_never_handle_is_kept_announced_and_told_of_at_once(
         contracts::decode(&delivered(&published[0])).unwrap().event.subject.as_str(),
         object.id.as_str()
     );
+
+    let at = contracts::format_timestamp(object.quarantined_at);
+    assert_eq!(detail_of(&published[0])["time"], at, "when it was decided, whenever it is said");
 
     let [line] = &world.alerts()[..] else { panic!("one alert") };
     assert!(!line.contains('\n'));
