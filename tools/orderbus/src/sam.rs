@@ -181,7 +181,9 @@ fn forget(command: &mut Command, prefixes: &[&str]) {
 fn merged(mut parameters: Vec<String>, overrides: &[(String, String)]) -> Vec<String> {
     for (name, value) in overrides {
         parameters.retain(|parameter| parameter.split('=').next() != Some(name));
-        parameters.push(format!("{name}={value}"));
+        // The SAM CLI splits each of them at its spaces, unless they are in quotes.
+        let quotes = if value.contains(' ') { "\"" } else { "" };
+        parameters.push(format!("{name}={quotes}{value}{quotes}"));
     }
     parameters
 }
@@ -193,9 +195,12 @@ mod tests {
     #[test]
     fn an_override_replaces_the_parameter_of_the_same_name() {
         let configured = vec!["Environment=local".to_owned(), "PaymentTimeoutSeconds=12".to_owned()];
-        let overrides = [("PaymentTimeoutSeconds", "5"), ("LogLevel", "debug")];
+        let overrides = [("PaymentTimeoutSeconds", "5"), ("ReprocessorSchedule", "rate(1 day)")];
         let merged = merged(configured, &overrides.map(|(name, value)| (name.to_owned(), value.to_owned())));
-        assert_eq!(merged, ["Environment=local", "PaymentTimeoutSeconds=5", "LogLevel=debug"]);
+        assert_eq!(
+            merged,
+            ["Environment=local", "PaymentTimeoutSeconds=5", "ReprocessorSchedule=\"rate(1 day)\""]
+        );
     }
 
     #[test]
