@@ -25,7 +25,7 @@ mod release_message;
 mod reprocess_queues;
 mod survey_queues;
 
-pub use config::{Config, Settings};
+pub use config::{Config, ReprocessorConfigError, Settings};
 pub use decide_redrive::{Decision, Policy};
 pub use handler::{NAME, Reprocessor};
 pub use letter::{Consumer, Letter, Queues, Takes};
