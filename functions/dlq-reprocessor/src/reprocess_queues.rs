@@ -318,6 +318,10 @@ where
             Decision::Quarantine(reason) => self.quarantine(letter, &record, reason, now).await,
             Decision::Announce => self.keep(letter, record).await,
             Decision::Delete => {
+                // A copy of what is kept. Should that be gone by now, as everything is in time, this takes its place.
+                if record.state == RedriveState::Quarantined {
+                    own.quarantine.keep(&object(&record, &letter.dead_letter.body)).await?;
+                }
                 self.delete(letter).await?;
                 Ok(Outcome::Deleted)
             }

@@ -468,6 +468,17 @@ async fn a_late_copy_of_what_is_in_quarantine_goes_and_nobody_is_told_again() {
 }
 
 #[tokio::test]
+async fn a_late_copy_of_what_quarantine_no_longer_has_takes_its_place() {
+    let mut world = world();
+    world.send("quarantine", &envelope(&order("e-1"), 0), &POISON);
+    world.run().await;
+    world.reprocessor.quarantine = MemoryQuarantineStore::default();
+    world.bury(&order("e-1"));
+    assert_eq!(world.run().await, Summary { deleted: 1, ..summary(1) });
+    assert_eq!(world.reprocessor.quarantine.objects()[0].body, envelope(&order("e-1"), 0));
+}
+
+#[tokio::test]
 async fn a_body_that_no_consumer_could_read_is_given_up_on_unless_the_consumer_takes_anything() {
     let world = world();
     for (queue, expected) in [

@@ -1,4 +1,5 @@
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
@@ -107,6 +108,8 @@ pub struct Figures {
     pub released: u64,
     /// Poison put in queues.
     pub poison: u64,
+    /// What happened, of a single run where it was asked for.
+    pub trace: Vec<String>,
 }
 
 impl Figures {
@@ -196,7 +199,7 @@ pub fn run(topology: &Arc<Topology>, plan: &Plan, with_trace: bool) -> Result<Fi
         .collect();
     meant.iter().for_each(|order| world.plan(order.clone()));
     let replays = rng.u8(..4) == 0;
-    let outcome = see_through(&mut world, replays).and_then(|()| match patience {
+    let outcome = unless_it_panics(|| see_through(&mut world, replays)).and_then(|()| match patience {
         Patience::Standard => Ok(()),
         Patience::Long => same_events(&world, &undisturbed(topology, &meant)?),
     });
@@ -216,9 +219,19 @@ fn finish(world: World, histories: usize, outcome: Result<(), Vec<String>>) -> R
             redriven: world.redriven(),
             released: world.released(),
             poison: world.poison.len() as u64,
+            trace: outside.trace.take().unwrap_or_default(),
         }),
         Err(what) => Err(Failure { what, trace: outside.trace.take().unwrap_or_default() }),
     }
+}
+
+/// A panic is a thing that fell, like any other.
+fn unless_it_panics<T>(run: impl FnOnce() -> Result<T, Vec<String>>) -> Result<T, Vec<String>> {
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it does not say why");
+        Err(vec![format!("something panicked: {text}")])
+    })
 }
 
 /// The storm, the calm after it, and, where it `replays`, everything again.
@@ -491,10 +504,10 @@ fn scripted(
         world.lead_astray();
         world.plan_poison("OrderPlacedQueue", "[]", 0);
     }
-    let run = world.run().map_err(|problem| vec![problem]);
+    let run = unless_it_panics(|| world.run().map_err(|problem| vec![problem]));
     let calls = world.outside().calls.clone();
     let met = world.outside().faults_met;
-    let outcome = run.and_then(|()| see_through(&mut world, true)).and_then(|()| {
+    let outcome = run.and_then(|()| unless_it_panics(|| see_through(&mut world, true))).and_then(|()| {
         if met == planned { Ok(()) } else { Err(vec!["the planned fault was not met".to_owned()]) }
     });
     let outcome = outcome.and_then(|()| same_events(&world, undisturbed));
@@ -519,24 +532,41 @@ pub fn every_cancellation(topology: &Arc<Topology>, threads: usize) -> Result<Co
         while let Some((way, how)) =
             ways.get(usize::try_from(next.fetch_add(1, Ordering::Relaxed)).unwrap_or(usize::MAX))
         {
-            for step in 0.. {
-                let mut order = PlannedOrder::new(format!("moment-{way:?}"), *way);
-                order.call_off = Some((*how, When::AtStep(step)));
-                let mut world = World::new(topology, step, Rates::default(), Patience::Standard);
-                world.outside().trace = Some(vec![]);
-                world.plan(order);
-                let outcome = see_through(&mut world, true);
-                let is_last = step > world.steps() / 2;
-                finish(world, 1, outcome)
-                    .map_err(|failure| (format!("{way:?} called off by {how:?} at step {step}"), failure))?;
-                covered.moments += 1;
-                covered.histories += 1;
-                if is_last {
-                    break;
-                }
+            for seed in 0..CANCELLED_SEEDS {
+                every_moment_of(topology, *way, *how, seed, &mut covered)?;
             }
         }
         Ok(covered)
     });
     merged(results)
+}
+
+/// How many lives of each way are called off at each of their steps.
+const CANCELLED_SEEDS: u64 = 3;
+
+fn every_moment_of(
+    topology: &Arc<Topology>,
+    way: Way,
+    how: CallOff,
+    seed: u64,
+    covered: &mut Covered,
+) -> Result<(), (String, Failure)> {
+    for step in 0.. {
+        let mut order = PlannedOrder::new(format!("moment-{way:?}"), way);
+        order.call_off = Some((how, When::AtStep(step)));
+        let mut world = World::new(topology, seed, Rates::default(), Patience::Standard);
+        world.outside().trace = Some(vec![]);
+        world.plan(order);
+        let outcome = unless_it_panics(|| see_through(&mut world, true));
+        let is_over = step > world.steps_before_the_replay();
+        finish(world, 1, outcome).map_err(|failure| {
+            (format!("{way:?} called off by {how:?} at step {step} of seed {seed}"), failure)
+        })?;
+        covered.moments += 1;
+        covered.histories += 1;
+        if is_over {
+            break;
+        }
+    }
+    Ok(())
 }

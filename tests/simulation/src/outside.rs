@@ -202,22 +202,31 @@ impl Outside {
     }
 
     pub(crate) fn accept_as_it_is(&mut self, accepted: Accepted) {
-        self.route(&accepted, None);
+        self.route(&accepted, None, &[]);
         self.accepted.push(accepted);
     }
 
     /// Sends an event to its targets again, as EventBridge's replay does.
     pub(crate) fn replay(&mut self, accepted: &Accepted) {
-        self.route(accepted, Some("the-replay"));
+        self.route(accepted, Some("the-replay"), &[]);
     }
 
-    fn route(&mut self, accepted: &Accepted, replay_name: Option<&str>) {
+    /// Takes an event again that it could not handle before.
+    pub(crate) fn take_again(&mut self, body: &str, resources: &[String]) {
+        let Ok(event) = contracts::decode(body) else { return };
+        let known = self.accepted.iter().find(|accepted| accepted.event_id == event.event.id).cloned();
+        if let Some(accepted) = known {
+            self.route(&accepted, None, resources);
+        }
+    }
+
+    fn route(&mut self, accepted: &Accepted, replay_name: Option<&str>, resources: &[String]) {
         self.puts += 1;
         let Accepted { event_type, detail, .. } = accepted;
         let (source, detail_type) = (event_type.source(), event_type.as_str());
         let replay = replay_name.map(|name| format!(r#""replay-name":"{name}","#)).unwrap_or_default();
         let body: Arc<str> = format!(
-            r#"{{"version":"0","id":"bus-{}","detail-type":"{detail_type}","source":"{source}","account":"111122223333","time":"2026-01-31T12:00:00Z","region":"eu-central-1","resources":[],{replay}"detail":{detail}}}"#,
+            r#"{{"version":"0","id":"bus-{}","detail-type":"{detail_type}","source":"{source}","account":"111122223333","time":"2026-01-31T12:00:00Z","region":"eu-central-1","resources":{resources:?},{replay}"detail":{detail}}}"#,
             self.puts
         )
         .into();

@@ -27,7 +27,7 @@ use order_placed::OrderPlacedHandler;
 use order_tracker::OrderTracker;
 use payment_callback::PaymentCallback;
 use payment_provider::PaymentProvider;
-use ports::{Clock, QuarantineObject, StockCounts};
+use ports::{Clock, QuarantineObject, StockCounts, attempt_resources};
 use runtime::{Consumer, Deadline, Handler, SqsBatchResponse, SqsEvent, SqsMessage};
 use serde_json::Value;
 use shipping_notifier::ShippingNotifier;
@@ -170,6 +170,7 @@ pub struct World {
     invoked: u64,
     started: u64,
     steps: u64,
+    steps_before_the_replay: u64,
     redriven: u64,
     released: u64,
     redriven_at_ms: i64,
@@ -245,6 +246,7 @@ impl World {
             invoked: 0,
             started: 0,
             steps: 0,
+            steps_before_the_replay: 0,
             redriven: 0,
             released: 0,
             redriven_at_ms: clock.now().unix_ms(),
@@ -361,7 +363,7 @@ impl World {
 
     /// The first deliveries by some rules go astray, so that the reprocessor has something of every shape to do.
     pub fn lead_astray(&mut self) {
-        self.astray = vec!["InventoryUpdaterRule", "OrderPlacedRule", "CheckoutRule"];
+        self.astray = vec!["InventoryUpdaterRule", "OrderPlacedRule", "OrderTrackerRule", "CheckoutRule"];
     }
 
     /// The function that reads a queue.
@@ -373,6 +375,12 @@ impl World {
     #[must_use]
     pub fn steps(&self) -> u64 {
         self.steps
+    }
+
+    /// How many of them were taken before everything was replayed.
+    #[must_use]
+    pub fn steps_before_the_replay(&self) -> u64 {
+        self.steps_before_the_replay
     }
 
     /// How many dead letters were brought back.
@@ -545,13 +553,18 @@ impl World {
         }
     }
 
-    /// One goes to the consumer's dead-letter queue, as after its last delivery, the others to the bus's.
+    /// One goes to the consumer's dead-letter queue, as after its last delivery, one to the bus's, as what the bus itself could
+    /// not handle, and the others there, too, as what it could not deliver.
     fn mislay(&self, rule: &str, target: &Target, body: Arc<str>) {
         match target {
             Target::Queue(queue) if rule == "InventoryUpdaterRule" => {
                 if let Some((name, _)) = &self.topology.queues[queue].redrive {
                     self.queues.send(name, body, BTreeMap::new());
                 }
+            }
+            Target::Queue(_) if rule == "OrderTrackerRule" => {
+                let attributes = [("ERROR_CODE".to_owned(), "KMS_KEY_DISABLED".to_owned())];
+                self.queues.send(UNDELIVERED_QUEUE, body, attributes.into());
             }
             target => self.give_up_on(target, body),
         }
@@ -632,6 +645,9 @@ impl World {
             self.outside().note(|| format!("dlq-reprocessor ends: {summary:?}"));
             self.redriven += summary.redriven as u64;
             drop(self.reprocessing.swap_remove(which));
+        }
+        for (body, attempt) in self.reprocessor.targets.take_from_bus() {
+            self.outside().take_again(&body, &attempt_resources(attempt));
         }
         for (name, body) in self.reprocessor.targets.checkouts() {
             if self.restarted.insert(name) {
@@ -905,6 +921,7 @@ impl World {
 
     /// Sends every event through the bus again.
     pub fn replay_everything(&mut self) {
+        self.steps_before_the_replay = self.steps;
         let mut outside = self.outside();
         outside.note(|| "everything is replayed".to_owned());
         for accepted in outside.accepted.clone() {

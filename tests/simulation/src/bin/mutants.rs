@@ -59,15 +59,20 @@ fn try_all(arguments: &Arguments) -> Result<bool> {
     let copy = Copy::of(&root)?;
     let sound = copy.simulate(arguments.seeds)?;
     ensure!(sound.status.success(), "the simulation fails without any mutation:\n{}", text(&sound));
-    say(&format!("{:<70} {:<8} {:>7}  what fell", "mutation", "verdict", "seconds"));
+    say(&format!("{:<75} {:<9} {:>7}  what fell", "mutation", "verdict", "seconds"));
     let mut caught = 0;
     for mutant in &mutants {
         let begun = Instant::now();
         let fallen = copy.with(mutant, || copy.simulate(arguments.seeds))?;
-        let verdict = if fallen.status.success() { "SURVIVED" } else { "caught" };
-        caught += usize::from(!fallen.status.success());
+        let what = what_fell(&fallen);
+        let verdict = match (fallen.status.success(), what.is_empty()) {
+            (true, _) => "SURVIVED",
+            (false, true) => "BROKE OFF",
+            (false, false) => "caught",
+        };
+        caught += usize::from(verdict == "caught");
         let seconds = begun.elapsed().as_secs_f64();
-        say(&format!("{:<70} {verdict:<8} {seconds:>7.1}  {}", mutant.name, what_fell(&fallen)));
+        say(&format!("{:<75} {verdict:<9} {seconds:>7.1}  {}", mutant.name, what));
     }
     say(&format!("{:<24}{:>12}", "mutants", mutants.len()));
     say(&format!("{:<24}{caught:>12}", "caught"));

@@ -38,10 +38,10 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    // A panic of a function is a fault like another and is told by what it leads to.
-    std::panic::set_hook(Box::new(|_| {}));
     let arguments = Arguments::parse();
     let topology = Arc::new(Topology::of_the_templates());
+    // From here on a panic is a thing that falls like any other, and is told as one.
+    std::panic::set_hook(Box::new(|_| {}));
     let verdict = match arguments.seed {
         Some(seed) => one(&topology, seed, &arguments),
         None => all(&topology, &arguments),
@@ -59,6 +59,7 @@ fn one(topology: &Arc<Topology>, seed: u64, arguments: &Arguments) -> Result<(),
         Plan { seed, only: arguments.only.clone(), without: arguments.without.iter().copied().collect() };
     match run(topology, &plan, true) {
         Ok(figures) => {
+            figures.trace.iter().for_each(|line| say(line));
             figure("histories", figures.histories);
             figure("faults", figures.faults);
             say("every invariant holds");
