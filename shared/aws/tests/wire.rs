@@ -1,4 +1,4 @@
-//! What AWS says on the wire and no emulator says: partial failures, throttling, conflicts, lost answers. A stub on the
+//! What AWS says on the wire and no emulator says: partial failures, throttling, conflicts, lost answers. A script on the
 //! loopback interface answers as AWS documents it.
 
 #![allow(
@@ -8,7 +8,7 @@
     reason = "a test that cannot go on has failed"
 )]
 
-mod stub;
+mod scripted;
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -29,8 +29,8 @@ use ports::{
     OrderStore, OrderViewStore, PaymentTasks, PortError, Postponement, Quarantine, Quarantined, Redrive,
     RedriveLedger, RedriveTargets, Reserve, Retry, ShipmentStore, StockStore, Target, TaskReply, conformance,
 };
+use scripted::{Answer, Fate, ScriptedAws};
 use serde_json::{Value, json};
-use stub::{Answer, Fate, Stub};
 
 /// How often the SDK makes a call that may succeed the next time.
 const ATTEMPTS: usize = 3;
@@ -46,7 +46,7 @@ const AT_STORED: &str = "2026-01-31T12:00:00.123Z";
 fn entries_that_eventbridge_refuses_are_reported() {
     let taken = Arc::new(Mutex::new(Vec::new()));
     let kept = taken.clone();
-    let stub = Stub::start(move |_, request| {
+    let aws = ScriptedAws::start(move |_, request| {
         let request = request.json();
         let answer = |entry: &Value| {
             let detail: Value = serde_json::from_str(entry["Detail"].as_str().unwrap()).unwrap();
@@ -61,7 +61,7 @@ fn entries_that_eventbridge_refuses_are_reported() {
         let failed = entries.iter().filter(|entry| entry["ErrorCode"].is_string()).count();
         Fate::Answered(Answer::json(&json!({"FailedEntryCount": failed, "Entries": entries})))
     });
-    let bus = EventBridgeEventBus::new(stub.sdk().eventbridge(), "bus".to_owned());
+    let bus = EventBridgeEventBus::new(aws.sdk().eventbridge(), "bus".to_owned());
     let arrived = async |event: &Outbound| taken.lock().unwrap().contains(&event.event_id.to_string());
     wait(conformance::event_bus_that_refuses(&bus, arrived, "wire"));
 }
@@ -69,8 +69,8 @@ fn entries_that_eventbridge_refuses_are_reported() {
 #[test]
 fn an_entry_that_eventbridge_does_not_answer_for_was_not_taken() {
     let answer = json!({"FailedEntryCount": 0, "Entries": [{"EventId": "1"}]});
-    let stub = Stub::that_always_answers(Answer::json(&answer));
-    let bus = EventBridgeEventBus::new(stub.sdk().eventbridge(), "bus".to_owned());
+    let aws = ScriptedAws::that_always_answers(Answer::json(&answer));
+    let bus = EventBridgeEventBus::new(aws.sdk().eventbridge(), "bus".to_owned());
     let answers = wait(bus.publish(&[outbound("e-1"), outbound("e-2")]));
     assert!(answers[0].is_ok());
     assert_retry(&answers[1], Retry::Transient);
@@ -85,25 +85,25 @@ fn a_call_that_eventbridge_refuses_fails_each_of_its_entries() {
         (400, "AccessDeniedException", Retry::Transient, 1),
         (400, "ValidationException", Retry::Permanent, 1),
     ] {
-        let stub = Stub::that_always_answers(Answer::error(status, code));
-        let bus = EventBridgeEventBus::new(stub.sdk().eventbridge(), "bus".to_owned());
+        let aws = ScriptedAws::that_always_answers(Answer::error(status, code));
+        let bus = EventBridgeEventBus::new(aws.sdk().eventbridge(), "bus".to_owned());
         let answers = wait(bus.publish(&[outbound("e-1"), outbound("e-2")]));
         assert_eq!(answers.len(), 2, "{code}");
         answers.iter().for_each(|answer| assert_retry(answer, retry));
-        assert_eq!(stub.requests().len(), attempts, "{code}");
+        assert_eq!(aws.requests().len(), attempts, "{code}");
     }
 }
 
 #[test]
 fn an_event_that_eventbridge_refuses_to_take_back_is_not_taken_for_sent() {
     let refused = json!({"FailedEntryCount": 1, "Entries": [{"ErrorCode": "ThrottlingException"}]});
-    let stub = Stub::that_always_answers(Answer::json(&refused));
-    let targets = redrive_targets(&stub);
+    let aws = ScriptedAws::that_always_answers(Answer::json(&refused));
+    let targets = redrive_targets(&aws);
     let key = RedriveKey::new("bus", "e-1");
     let body = r#"{"source":"orders","detail-type":"orders.order-cancelled.v1","detail":{"id":"e-1"}}"#;
     let redrive = Redrive { key: &key, attempt: Attempt { generation: 0, number: 3 }, body };
     assert_retry(&wait(targets.send(&Target::Bus, &redrive)), Retry::Transient);
-    let entry = &stub.requests()[0].json()["Entries"][0];
+    let entry = &aws.requests()[0].json()["Entries"][0];
     assert_eq!(
         (&entry["Detail"], &entry["Resources"]),
         (&json!(r#"{"id":"e-1"}"#), &json!(["orderbus-attempt=3"]))
@@ -123,19 +123,19 @@ fn a_checkout_that_was_started_before_is_started() {
         (Answer::error(400, "StateMachineDoesNotExist"), Some(Retry::Transient)),
         (Answer::error(400, "InvalidExecutionInput"), Some(Retry::Permanent)),
     ] {
-        let stub = Stub::that_always_answers(answer);
+        let aws = ScriptedAws::that_always_answers(answer);
         let key = RedriveKey::new("checkout", "e-1");
         let redrive = Redrive { key: &key, attempt: Attempt::default(), body: "{}" };
-        let result = wait(redrive_targets(&stub).send(&Target::Checkout, &redrive));
+        let result = wait(redrive_targets(&aws).send(&Target::Checkout, &redrive));
         assert_eq!(result.map_err(|error| error.retry), expected.map_or(Ok(()), Err));
     }
 }
 
-fn redrive_targets(stub: &Stub) -> AwsRedriveTargets {
+fn redrive_targets(aws: &ScriptedAws) -> AwsRedriveTargets {
     AwsRedriveTargets {
-        sqs: stub.sdk().sqs(),
-        sfn: stub.sdk().sfn(),
-        eventbridge: stub.sdk().eventbridge(),
+        sqs: aws.sdk().sqs(),
+        sfn: aws.sdk().sfn(),
+        eventbridge: aws.sdk().eventbridge(),
         queue_urls: HashMap::new(),
         checkout_arn: "arn:aws:states:us-east-1:000000000000:stateMachine:checkout".to_owned(),
         bus_name: "bus".to_owned(),
@@ -148,7 +148,7 @@ fn redrive_targets(stub: &Stub) -> AwsRedriveTargets {
 #[test]
 fn messages_that_the_quarantine_queue_refuses_are_reported() {
     // SQS lists what failed apart from what did not, in no promised order.
-    let stub = Stub::start(|_, request| {
+    let aws = ScriptedAws::start(|_, request| {
         let request = request.json();
         let (mut successful, mut failed) = (Vec::new(), Vec::new());
         for entry in request["Entries"].as_array().unwrap().iter().rev() {
@@ -162,7 +162,7 @@ fn messages_that_the_quarantine_queue_refuses_are_reported() {
         }
         Fate::Answered(Answer::json(&json!({"Successful": successful, "Failed": failed})))
     });
-    let quarantine = SqsQuarantine::new(stub.sdk().sqs(), "http://sqs/quarantine".to_owned());
+    let quarantine = SqsQuarantine::new(aws.sdk().sqs(), "http://sqs/quarantine".to_owned());
     let refused = [0, 9, 10, 15, 22];
     let message = |number| quarantined(if refused.contains(&number) { "refused" } else { "taken" });
     let messages: Vec<Quarantined> = (0..23).map(message).collect();
@@ -179,8 +179,8 @@ fn messages_that_the_quarantine_queue_refuses_are_reported() {
 
 #[test]
 fn a_message_that_the_quarantine_queue_does_not_answer_for_was_not_taken() {
-    let stub = Stub::that_always_answers(Answer::json(&json!({"Successful": [], "Failed": []})));
-    let quarantine = SqsQuarantine::new(stub.sdk().sqs(), "http://sqs/quarantine".to_owned());
+    let aws = ScriptedAws::that_always_answers(Answer::json(&json!({"Successful": [], "Failed": []})));
+    let quarantine = SqsQuarantine::new(aws.sdk().sqs(), "http://sqs/quarantine".to_owned());
     let answers = wait(quarantine.put(&[quarantined("one"), quarantined("two")]));
     assert_eq!(answers.len(), 2);
     answers.iter().for_each(|answer| assert_retry(answer, Retry::Transient));
@@ -188,17 +188,17 @@ fn a_message_that_the_quarantine_queue_does_not_answer_for_was_not_taken() {
 
 #[test]
 fn a_postponement_that_sqs_refuses_is_reported_and_keeps_no_other_from_its_call() {
-    let stub = Stub::start(|number, request| {
+    let aws = ScriptedAws::start(|number, request| {
         let failed = json!({"Id": "3", "Code": "ReceiptHandleIsInvalid", "SenderFault": true});
         let failed = if number == 0 { vec![failed] } else { Vec::new() };
         assert_eq!(request.operation(), "ChangeMessageVisibilityBatch");
         Fate::Answered(Answer::json(&json!({"Successful": [], "Failed": failed})))
     });
-    let queue = SqsMessageQueue::new(stub.sdk().sqs(), "http://sqs/messages".to_owned());
+    let queue = SqsMessageQueue::new(aws.sdk().sqs(), "http://sqs/messages".to_owned());
     let messages: Vec<Postponement> =
         (0..23).map(|number| Postponement { receipt_handle: format!("h-{number}"), delay_s: 60 }).collect();
     assert!(wait(queue.postpone(&messages)).is_err());
-    let sent = stub.requests();
+    let sent = aws.requests();
     let handles = sent.iter().flat_map(|request| request.json()["Entries"].as_array().unwrap().clone());
     assert_eq!(handles.count(), 23);
 }
@@ -219,21 +219,21 @@ fn what_dynamodb_cannot_do_now_may_succeed_later() {
         (400, "ResourceNotFoundException", Retry::Transient, 1),
         (400, "ValidationException", Retry::Permanent, 1),
     ] {
-        let stub = Stub::that_always_answers(Answer::error(status, code));
-        let views = DynamoDbOrderViewStore::new(stub.sdk().dynamodb(), "views".to_owned());
+        let aws = ScriptedAws::that_always_answers(Answer::error(status, code));
+        let views = DynamoDbOrderViewStore::new(aws.sdk().dynamodb(), "views".to_owned());
         assert_retry(&wait(views.facts(&order_id())), retry);
-        assert_eq!(stub.requests().len(), attempts, "{code}");
-        let shipments = DynamoDbShipmentStore::new(stub.sdk().dynamodb(), "shipments".to_owned());
+        assert_eq!(aws.requests().len(), attempts, "{code}");
+        let shipments = DynamoDbShipmentStore::new(aws.sdk().dynamodb(), "shipments".to_owned());
         assert_retry(&wait(shipments.bar(&order_id(), &by(&event_id()))), retry);
-        let stock = DynamoDbStockStore::new(stub.sdk().dynamodb(), "stock".to_owned());
+        let stock = DynamoDbStockStore::new(aws.sdk().dynamodb(), "stock".to_owned());
         assert_retry(&wait(stock.reserve(&order_id(), &lines(), &by(&event_id()))), retry);
     }
 }
 
 #[test]
 fn a_transaction_in_the_way_of_an_update_passes() {
-    let stub = Stub::that_always_answers(Answer::error(400, "TransactionConflictException"));
-    let stock = DynamoDbStockStore::new(stub.sdk().dynamodb(), "stock".to_owned());
+    let aws = ScriptedAws::that_always_answers(Answer::error(400, "TransactionConflictException"));
+    let stock = DynamoDbStockStore::new(aws.sdk().dynamodb(), "stock".to_owned());
     assert_retry(&wait(stock.bar(&order_id(), &by(&event_id()))), Retry::Transient);
 }
 
@@ -245,11 +245,11 @@ fn the_sdks_retry_of_an_update_meets_its_own_write() {
         "decided_by": {"S": "e-1"},
         "decided_at": {"S": AT_STORED},
     }});
-    let stub = Stub::that_answers(vec![
+    let aws = ScriptedAws::that_answers(vec![
         Fate::ReplyLost,
         Fate::Answered(Answer::error_with(400, "ConditionalCheckFailedException", own)),
     ]);
-    let shipments = DynamoDbShipmentStore::new(stub.sdk().dynamodb(), "shipments".to_owned());
+    let shipments = DynamoDbShipmentStore::new(aws.sdk().dynamodb(), "shipments".to_owned());
     let stands = Shipment {
         decision: ShipmentDecision::Barred,
         decided_by: event_id(),
@@ -258,7 +258,7 @@ fn the_sdks_retry_of_an_update_meets_its_own_write() {
     };
     let answer = wait(shipments.bar(&order_id(), &by(&event_id()))).unwrap();
     assert_eq!(answer, Commit::Existing(stands), "its own write: whoever decided it publishes again");
-    let requests = stub.requests();
+    let requests = aws.requests();
     assert_eq!(requests.len(), 2);
     assert_eq!(requests[0].json(), requests[1].json());
 }
@@ -286,11 +286,11 @@ fn the_sdks_retry_of_a_count_meets_its_own_write_and_counts_once() {
         "consumer": {"S": "order-placed"},
         "expires_at": {"N": "1804420800"},
     }});
-    let stub = Stub::that_answers(vec![
+    let aws = ScriptedAws::that_answers(vec![
         Fate::ReplyLost,
         Fate::Answered(Answer::error_with(400, "ConditionalCheckFailedException", own)),
     ]);
-    let ledger = DynamoDbRedriveLedger::new(stub.sdk().dynamodb(), "ledger".to_owned());
+    let ledger = DynamoDbRedriveLedger::new(aws.sdk().dynamodb(), "ledger".to_owned());
     let record = wait(ledger.count(&key, &failure)).unwrap();
     assert_eq!(record, RedriveRecord::begin(key, &failure));
 }
@@ -309,19 +309,19 @@ fn the_sdks_retry_of_taking_an_order_in_meets_its_own_write() {
         "placed_at": {"S": AT_STORED},
         "traceparent": {"S": "00-0af7-b7ad-01"},
     }});
-    let stub = Stub::that_answers(vec![
+    let aws = ScriptedAws::that_answers(vec![
         Fate::ReplyLost,
         Fate::Answered(Answer::error_with(400, "ConditionalCheckFailedException", own)),
     ]);
-    let orders = DynamoDbOrderStore::new(stub.sdk().dynamodb(), "orders".to_owned());
+    let orders = DynamoDbOrderStore::new(aws.sdk().dynamodb(), "orders".to_owned());
     assert_eq!(wait(orders.open(&order)).unwrap(), Commit::Existing(order));
 }
 
 #[test]
 fn the_sdks_retry_of_a_transaction_is_the_same_transaction() {
-    let stub = Stub::that_answers(vec![Fate::ReplyLost, Fate::Answered(Answer::json(&json!({})))]);
-    assert_eq!(wait(reserve(&stub)).unwrap(), Reserve::Reserved);
-    let tokens = tokens(&stub);
+    let aws = ScriptedAws::that_answers(vec![Fate::ReplyLost, Fate::Answered(Answer::json(&json!({})))]);
+    assert_eq!(wait(reserve(&aws)).unwrap(), Reserve::Reserved);
+    let tokens = tokens(&aws);
     assert_eq!(tokens.len(), 2);
     assert_eq!(tokens[0], tokens[1], "DynamoDB applies what has one token once");
 }
@@ -342,10 +342,11 @@ fn a_reservation_that_is_there_is_found_in_the_reasons() {
     };
     // Whatever is short besides.
     for of_line in [json!({"Code": "None"}), json!({"Code": "ConditionalCheckFailed"})] {
-        let stub = Stub::that_always_answers(cancelled(&[own.clone(), json!({"Code": "None"}), of_line]));
-        assert_eq!(wait(reserve(&stub)).unwrap(), Reserve::Existing(stands.clone()));
-        assert_eq!(stub.requests().len(), 1);
-        assert_eq!(wait(close(&stub)).unwrap(), Commit::Existing(stands.clone()));
+        let aws =
+            ScriptedAws::that_always_answers(cancelled(&[own.clone(), json!({"Code": "None"}), of_line]));
+        assert_eq!(wait(reserve(&aws)).unwrap(), Reserve::Existing(stands.clone()));
+        assert_eq!(aws.requests().len(), 1);
+        assert_eq!(wait(close(&aws)).unwrap(), Commit::Existing(stands.clone()));
     }
 }
 
@@ -364,9 +365,9 @@ fn the_lines_that_are_short_are_found_in_the_reasons() {
         ([none.clone(), none.clone(), unknown.clone()], vec![short(1, 0)]),
         ([none.clone(), one_left, unknown], vec![short(0, 1), short(1, 0)]),
     ] {
-        let stub = Stub::that_always_answers(cancelled(&reasons));
-        assert_eq!(wait(reserve(&stub)).unwrap(), Reserve::Short(expected));
-        assert_eq!(stub.requests().len(), 1);
+        let aws = ScriptedAws::that_always_answers(cancelled(&reasons));
+        assert_eq!(wait(reserve(&aws)).unwrap(), Reserve::Short(expected));
+        assert_eq!(aws.requests().len(), 1);
     }
 }
 
@@ -380,9 +381,9 @@ fn a_transaction_that_others_were_in_the_way_of_is_tried_again_as_a_new_one() {
             let [first, second] = reasons.map(Clone::clone);
             let in_the_way = cancelled(&[first, json!({"Code": code}), second]);
             let committed = Fate::Answered(Answer::json(&json!({})));
-            let stub = Stub::that_answers(vec![Fate::Answered(in_the_way), committed]);
-            assert_eq!(wait(reserve(&stub)).unwrap(), Reserve::Reserved, "{code}");
-            let tokens = tokens(&stub);
+            let aws = ScriptedAws::that_answers(vec![Fate::Answered(in_the_way), committed]);
+            assert_eq!(wait(reserve(&aws)).unwrap(), Reserve::Reserved, "{code}");
+            let tokens = tokens(&aws);
             assert_eq!(tokens.len(), 2);
             assert_ne!(tokens[0], tokens[1], "{code}");
         }
@@ -392,19 +393,20 @@ fn a_transaction_that_others_were_in_the_way_of_is_tried_again_as_a_new_one() {
 #[test]
 fn a_transaction_that_others_are_always_in_the_way_of_may_succeed_later() {
     let conflict = json!({"Code": "TransactionConflict"});
-    let stub = Stub::that_always_answers(cancelled(&[json!({"Code": "None"}), conflict.clone(), conflict]));
-    assert_retry(&wait(reserve(&stub)), Retry::Transient);
-    assert!(stub.requests().len() > 1);
+    let aws =
+        ScriptedAws::that_always_answers(cancelled(&[json!({"Code": "None"}), conflict.clone(), conflict]));
+    assert_retry(&wait(reserve(&aws)), Retry::Transient);
+    assert!(aws.requests().len() > 1);
 }
 
 #[test]
 fn a_transaction_that_can_never_be_carried_out_is_not_tried_again() {
     for code in ["ValidationError", "ItemCollectionSizeLimitExceeded"] {
         let reasons = [json!({"Code": "None"}), json!({"Code": code}), json!({"Code": "None"})];
-        let stub = Stub::that_always_answers(cancelled(&reasons));
-        assert_retry(&wait(reserve(&stub)), Retry::Permanent);
-        assert_retry(&wait(close(&stub)), Retry::Permanent);
-        assert_eq!(stub.requests().len(), 2, "{code}");
+        let aws = ScriptedAws::that_always_answers(cancelled(&reasons));
+        assert_retry(&wait(reserve(&aws)), Retry::Permanent);
+        assert_retry(&wait(close(&aws)), Retry::Permanent);
+        assert_eq!(aws.requests().len(), 2, "{code}");
     }
 }
 
@@ -414,8 +416,8 @@ fn a_transaction_without_reasons_may_succeed_later() {
         Answer::error(400, "TransactionInProgressException"),
         Answer::error(400, "IdempotentParameterMismatchException"),
     ] {
-        let stub = Stub::that_always_answers(fate);
-        assert_retry(&wait(reserve(&stub)), Retry::Transient);
+        let aws = ScriptedAws::that_always_answers(fate);
+        assert_retry(&wait(reserve(&aws)), Retry::Transient);
     }
 }
 
@@ -424,9 +426,9 @@ fn a_transaction_without_reasons_may_succeed_later() {
 
 #[test]
 fn an_object_is_written_under_the_condition_that_there_is_none_and_with_a_checksum() {
-    let stub = Stub::that_always_answers(Answer::xml(200, ""));
-    assert_eq!(wait(write_object(&stub)).unwrap(), Commit::Written);
-    let requests = stub.requests();
+    let aws = ScriptedAws::that_always_answers(Answer::xml(200, ""));
+    assert_eq!(wait(write_object(&aws)).unwrap(), Commit::Written);
+    let requests = aws.requests();
     assert_eq!(requests[0].header("if-none-match"), Some("*"));
     assert!(requests[0].header("x-amz-checksum-crc32").is_some());
 }
@@ -437,9 +439,9 @@ fn an_object_that_is_there_is_success() {
     // At the first attempt, and when the SDK's retry meets its own object.
     for fates in [vec![taken.clone()], vec![Fate::ReplyLost, taken]] {
         let attempts = fates.len();
-        let stub = Stub::that_answers(fates);
-        assert_eq!(wait(write_object(&stub)).unwrap(), Commit::Existing(()));
-        assert_eq!(stub.requests().len(), attempts);
+        let aws = ScriptedAws::that_answers(fates);
+        assert_eq!(wait(write_object(&aws)).unwrap(), Commit::Existing(()));
+        assert_eq!(aws.requests().len(), attempts);
     }
 }
 
@@ -453,8 +455,8 @@ fn an_object_that_another_is_writing_may_be_written_later() {
         (404, "NoSuchBucket", Retry::Transient),
         (400, "EntityTooLarge", Retry::Permanent),
     ] {
-        let stub = Stub::that_always_answers(s3_error(status, code));
-        assert_retry(&wait(write_object(&stub)), retry);
+        let aws = ScriptedAws::that_always_answers(s3_error(status, code));
+        assert_retry(&wait(write_object(&aws)), retry);
     }
 }
 
@@ -463,8 +465,8 @@ fn an_object_that_another_is_writing_may_be_written_later() {
 
 #[test]
 fn a_token_that_was_never_one_is_refused_for_good() {
-    let stub = Stub::that_always_answers(Answer::error(400, "InvalidToken"));
-    let tasks = SfnPaymentTasks::new(stub.sdk().sfn());
+    let aws = ScriptedAws::that_always_answers(Answer::error(400, "InvalidToken"));
+    let tasks = SfnPaymentTasks::new(aws.sdk().sfn());
     wait(conformance::payment_tasks_that_never_were(&tasks));
 }
 
@@ -474,11 +476,11 @@ fn an_answer_that_comes_too_late_finds_its_task_gone() {
         let gone = Fate::Answered(Answer::error(400, code));
         // When the SDK's retry meets its own answer, too.
         for fates in [vec![gone.clone()], vec![Fate::ReplyLost, gone]] {
-            let tasks = |stub: &Stub| SfnPaymentTasks::new(stub.sdk().sfn());
-            let stub = Stub::that_answers(fates.clone());
-            assert_eq!(wait(tasks(&stub).succeed("token", "{}")).unwrap(), TaskReply::Gone, "{code}");
-            let stub = Stub::that_answers(fates);
-            assert_eq!(wait(tasks(&stub).fail("token", "E", "{}")).unwrap(), TaskReply::Gone, "{code}");
+            let tasks = |aws: &ScriptedAws| SfnPaymentTasks::new(aws.sdk().sfn());
+            let aws = ScriptedAws::that_answers(fates.clone());
+            assert_eq!(wait(tasks(&aws).succeed("token", "{}")).unwrap(), TaskReply::Gone, "{code}");
+            let aws = ScriptedAws::that_answers(fates);
+            assert_eq!(wait(tasks(&aws).fail("token", "E", "{}")).unwrap(), TaskReply::Gone, "{code}");
         }
     }
 }
@@ -492,8 +494,8 @@ fn an_answer_that_step_functions_cannot_take_now_may_be_taken_later() {
         (400, "InvalidOutput", Retry::Permanent),
         (400, "ValidationException", Retry::Permanent),
     ] {
-        let stub = Stub::that_always_answers(Answer::error(status, code));
-        let tasks = SfnPaymentTasks::new(stub.sdk().sfn());
+        let aws = ScriptedAws::that_always_answers(Answer::error(status, code));
+        let tasks = SfnPaymentTasks::new(aws.sdk().sfn());
         assert_retry(&wait(tasks.succeed("token", "{}")), retry);
         assert_retry(&wait(tasks.fail("token", "E", "{}")), retry);
     }
@@ -513,8 +515,8 @@ fn a_notice_that_sns_does_not_take_is_reported() {
     ] {
         let error = format!("<Error><Type>Sender</Type><Code>{code}</Code><Message>m</Message></Error>");
         let body = format!("<ErrorResponse>{error}<RequestId>r</RequestId></ErrorResponse>");
-        let stub = Stub::that_always_answers(Answer::xml(status, &body));
-        assert_retry(&wait(tell(&stub)), retry);
+        let aws = ScriptedAws::that_always_answers(Answer::xml(status, &body));
+        assert_retry(&wait(tell(&aws)), retry);
     }
 }
 
@@ -522,9 +524,9 @@ fn a_notice_that_sns_does_not_take_is_reported() {
 fn a_notice_whose_answer_is_lost_is_sent_again() {
     let result = "<PublishResult><MessageId>m</MessageId></PublishResult>";
     let body = format!("<PublishResponse>{result}</PublishResponse>");
-    let stub = Stub::that_answers(vec![Fate::ReplyLost, Fate::Answered(Answer::xml(200, &body))]);
-    wait(tell(&stub)).unwrap();
-    assert_eq!(stub.requests().len(), 2);
+    let aws = ScriptedAws::that_answers(vec![Fate::ReplyLost, Fate::Answered(Answer::xml(200, &body))]);
+    wait(tell(&aws)).unwrap();
+    assert_eq!(aws.requests().len(), 2);
 }
 
 fn wait<T>(work: impl Future<Output = T>) -> T {
@@ -574,13 +576,13 @@ fn lines() -> [StockLine; 2] {
     ["mug", "pot"].map(|sku| StockLine { sku: Sku::parse(sku).unwrap(), quantity })
 }
 
-async fn reserve(stub: &Stub) -> Result<Reserve, PortError> {
-    let store = DynamoDbStockStore::new(stub.sdk().dynamodb(), "stock".to_owned());
+async fn reserve(aws: &ScriptedAws) -> Result<Reserve, PortError> {
+    let store = DynamoDbStockStore::new(aws.sdk().dynamodb(), "stock".to_owned());
     store.reserve(&order_id(), &lines(), &by(&event_id())).await
 }
 
-async fn close(stub: &Stub) -> Result<Commit<Reservation>, PortError> {
-    let store = DynamoDbStockStore::new(stub.sdk().dynamodb(), "stock".to_owned());
+async fn close(aws: &ScriptedAws) -> Result<Commit<Reservation>, PortError> {
+    let store = DynamoDbStockStore::new(aws.sdk().dynamodb(), "stock".to_owned());
     store.close(&order_id(), StockEnd::Released, &lines(), &by(&event_id())).await
 }
 
@@ -589,13 +591,14 @@ fn cancelled(reasons: &[Value]) -> Answer {
 }
 
 /// The tokens by which DynamoDB recognises a transaction.
-fn tokens(stub: &Stub) -> Vec<String> {
-    let token = |request: &stub::Request| request.json()["ClientRequestToken"].as_str().unwrap().to_owned();
-    stub.requests().iter().map(token).collect()
+fn tokens(aws: &ScriptedAws) -> Vec<String> {
+    let token =
+        |request: &scripted::Request| request.json()["ClientRequestToken"].as_str().unwrap().to_owned();
+    aws.requests().iter().map(token).collect()
 }
 
-async fn write_object(stub: &Stub) -> Result<Commit<()>, PortError> {
-    let lake = S3EventLake::new(stub.sdk().s3(), "lake".to_owned());
+async fn write_object(aws: &ScriptedAws) -> Result<Commit<()>, PortError> {
+    let lake = S3EventLake::new(aws.sdk().s3(), "lake".to_owned());
     let object = LakeObject {
         key: "events/object.json.zst".to_owned(),
         body: b"object".to_vec(),
@@ -609,9 +612,9 @@ fn s3_error(status: u16, code: &str) -> Answer {
     Answer::xml(status, &format!("<Error><Code>{code}</Code><Message>as recorded</Message></Error>"))
 }
 
-async fn tell(stub: &Stub) -> Result<(), PortError> {
+async fn tell(aws: &ScriptedAws) -> Result<(), PortError> {
     let topic = "arn:aws:sns:us-east-1:000000000000:centre";
-    let centre = SnsFulfilmentCentre::new(stub.sdk().sns(), topic.to_owned());
+    let centre = SnsFulfilmentCentre::new(aws.sdk().sns(), topic.to_owned());
     let notice =
         Notice { kind: "ship", notice_id: "n-1".to_owned(), order_id: order_id(), body: "{}".to_owned() };
     centre.tell(&notice).await

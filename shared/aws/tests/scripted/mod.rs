@@ -71,14 +71,14 @@ pub(crate) enum Fate {
     ReplyLost,
 }
 
-/// The service. Its threads end with the process.
+/// The service, which follows a script. Its threads end with the process.
 #[derive(Debug)]
-pub(crate) struct Stub {
+pub(crate) struct ScriptedAws {
     address: SocketAddr,
     requests: Arc<Mutex<Vec<Request>>>,
 }
 
-impl Stub {
+impl ScriptedAws {
     /// Lets each request, in the order of arrival, have the next of these fates; the last one stays.
     pub(crate) fn that_answers(fates: Vec<Fate>) -> Self {
         Self::start(move |number, _| fates[number.min(fates.len() - 1)].clone())
