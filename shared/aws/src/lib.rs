@@ -12,6 +12,7 @@ mod dynamodb_shipment_store;
 mod dynamodb_stock_store;
 mod error;
 mod eventbridge_event_bus;
+mod s3;
 mod s3_event_lake;
 mod s3_quarantine_store;
 mod sdk;

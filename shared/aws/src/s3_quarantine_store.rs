@@ -1,15 +1,13 @@
 use aws_sdk_s3::Client;
 use aws_sdk_s3::error::SdkError;
-use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::ChecksumAlgorithm;
 use contracts::{format_timestamp, parse_timestamp};
 use domain::{Attempt, Concerning, EventId, OrderId, QuarantineId, RedriveKey, RedriveReason, Timestamp};
 use ports::{Commit, PortError, QuarantineObject, QuarantineStore};
 use serde::{Deserialize, Serialize};
 
 use crate::error::failed;
+use crate::s3::{NewObject, PUT_OBJECT, put_once};
 
-const PUT_OBJECT: &str = "s3:PutObject";
 const GET_OBJECT: &str = "s3:GetObject";
 const LIST_OBJECTS: &str = "s3:ListObjectsV2";
 
@@ -112,26 +110,15 @@ impl QuarantineStore for S3QuarantineStore {
     async fn keep(&self, object: &QuarantineObject) -> Result<Commit<()>, PortError> {
         let body = serde_json::to_vec_pretty(&Stored::from(object))
             .map_err(|error| PortError::permanent(PUT_OBJECT, error))?;
-        let result = self
-            .client
-            .put_object()
-            .bucket(&self.bucket)
-            .key(key_of(object.id.as_str()))
-            .content_type("application/json")
-            .checksum_algorithm(ChecksumAlgorithm::Crc32)
-            .if_none_match("*")
-            .body(ByteStream::from(body))
-            .send()
-            .await;
-        match result {
-            Ok(_) => Ok(Commit::Written),
-            // 412: the key is taken. 409, another write of the key is under way, stays a transient failure
-            // (https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html).
-            Err(error) if error.raw_response().is_some_and(|response| response.status().as_u16() == 412) => {
-                Ok(Commit::Existing(()))
-            }
-            Err(error) => Err(failed(PUT_OBJECT, error)),
-        }
+        let key = key_of(object.id.as_str());
+        let object = NewObject {
+            bucket: &self.bucket,
+            key: &key,
+            content_type: "application/json",
+            content_encoding: None,
+            body,
+        };
+        put_once(&self.client, object).await
     }
 
     async fn find(&self, id: &QuarantineId) -> Result<Option<QuarantineObject>, PortError> {

@@ -424,31 +424,67 @@ fn a_transaction_without_reasons_may_succeed_later() {
 // S3
 // https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
 
+/// The checksum of the object that the tests write.
+const OBJECT_CRC32: &str = "qK2r7A==";
+
 #[test]
 fn an_object_is_written_under_the_condition_that_there_is_none_and_with_a_checksum() {
     let aws = ScriptedAws::that_always_answers(Answer::xml(200, ""));
     assert_eq!(wait(write_object(&aws)).unwrap(), Commit::Written);
     let requests = aws.requests();
     assert_eq!(requests[0].header("if-none-match"), Some("*"));
-    assert!(requests[0].header("x-amz-checksum-crc32").is_some());
+    assert_eq!(requests[0].header("x-amz-checksum-crc32"), Some(OBJECT_CRC32));
 }
 
 #[test]
 fn an_object_that_is_there_is_success() {
     let taken = Fate::Answered(s3_error(412, "PreconditionFailed"));
-    // At the first attempt, and when the SDK's retry meets its own object.
-    for fates in [vec![taken.clone()], vec![Fate::ReplyLost, taken]] {
-        let attempts = fates.len();
-        let aws = ScriptedAws::that_answers(fates);
-        assert_eq!(wait(write_object(&aws)).unwrap(), Commit::Existing(()));
-        assert_eq!(aws.requests().len(), attempts);
+    for checksum in [OBJECT_CRC32, "another"] {
+        let stands =
+            Fate::Answered(Answer::xml(200, "").with_header("x-amz-checksum-crc32", checksum.to_owned()));
+        // At the first attempt, and when the SDK's retry meets its own object.
+        for mut fates in [vec![taken.clone()], vec![Fate::ReplyLost, taken.clone()]] {
+            fates.push(stands.clone());
+            let calls = fates.len();
+            let aws = ScriptedAws::that_answers(fates);
+            assert_eq!(wait(write_object(&aws)).unwrap(), Commit::Existing(()));
+            let requests = aws.requests();
+            assert_eq!(requests.len(), calls);
+            let compares = &requests[calls - 1];
+            assert_eq!(
+                (compares.method(), compares.header("x-amz-checksum-mode")),
+                ("HEAD", Some("ENABLED"))
+            );
+        }
     }
 }
 
 #[test]
-fn an_object_that_another_is_writing_may_be_written_later() {
+fn an_object_that_cannot_be_compared_is_not_taken_for_there() {
+    let aws = ScriptedAws::that_answers(vec![
+        Fate::Answered(s3_error(412, "PreconditionFailed")),
+        Fate::Answered(Answer::xml(403, "")),
+    ]);
+    assert_retry(&wait(write_object(&aws)), Retry::Transient);
+}
+
+#[test]
+fn an_object_whose_key_another_write_holds_is_written_again_after_a_pause() {
+    let held = Fate::Answered(s3_error(409, "ConditionalRequestConflict"));
+    let written = Fate::Answered(Answer::xml(200, ""));
+    let aws = ScriptedAws::that_answers(vec![held.clone(), held.clone(), written]);
+    assert_eq!(wait(write_object(&aws)).unwrap(), Commit::Written);
+    let requests = aws.requests();
+    assert!(requests.len() == 3 && requests.iter().all(|request| request.body() == b"object"));
+
+    let aws = ScriptedAws::that_answers(vec![held]);
+    assert_retry(&wait(write_object(&aws)), Retry::Transient);
+    assert_eq!(aws.requests().len(), 4, "not for ever");
+}
+
+#[test]
+fn an_object_that_s3_cannot_take_now_may_be_taken_later() {
     for (status, code, retry) in [
-        (409, "ConditionalRequestConflict", Retry::Transient),
         (503, "SlowDown", Retry::Transient),
         (500, "InternalError", Retry::Transient),
         (403, "AccessDenied", Retry::Transient),

@@ -13,11 +13,16 @@ use serde_json::{Value, json};
 /// What a client asked.
 #[derive(Debug, Clone)]
 pub(crate) struct Request {
+    method: String,
     headers: BTreeMap<String, String>,
     body: Vec<u8>,
 }
 
 impl Request {
+    pub(crate) fn method(&self) -> &str {
+        &self.method
+    }
+
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(String::as_str)
     }
@@ -25,6 +30,10 @@ impl Request {
     /// The operation, for the services that name it in a header.
     pub(crate) fn operation(&self) -> &str {
         self.header("x-amz-target").and_then(|target| target.rsplit('.').next()).unwrap_or_default()
+    }
+
+    pub(crate) fn body(&self) -> &[u8] {
+        &self.body
     }
 
     pub(crate) fn json(&self) -> Value {
@@ -47,6 +56,11 @@ impl Answer {
 
     pub(crate) fn xml(status: u16, body: &str) -> Self {
         Self { status, headers: vec![("content-type", "text/xml".to_owned())], body: body.to_owned() }
+    }
+
+    pub(crate) fn with_header(mut self, name: &'static str, value: String) -> Self {
+        self.headers.push((name, value));
+        self
     }
 
     /// The error of a service that speaks JSON.
@@ -143,6 +157,7 @@ fn read(reader: &mut BufReader<TcpStream>) -> Result<Option<Request>> {
     if reader.read_line(&mut line)? == 0 {
         return Ok(None);
     }
+    let method = line.split(' ').next().unwrap_or_default().to_owned();
     let mut headers = BTreeMap::new();
     loop {
         let mut line = String::new();
@@ -153,7 +168,7 @@ fn read(reader: &mut BufReader<TcpStream>) -> Result<Option<Request>> {
     let length = headers.get("content-length").map_or(0, |length| length.parse().unwrap());
     let mut body = vec![0; length];
     reader.read_exact(&mut body)?;
-    Ok(Some(Request { headers, body }))
+    Ok(Some(Request { method, headers, body }))
 }
 
 fn bytes_of(answer: &Answer) -> Vec<u8> {
