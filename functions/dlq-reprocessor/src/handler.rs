@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::config::Settings;
 use crate::release_message::{ReleaseError, Released, release_message};
 use crate::reprocess_queues::{Order, Run, Summary};
-use crate::survey_queues::{Surveyed, survey_queues};
+use crate::survey_queues::{Survey, survey_queues};
 
 /// This function's name.
 pub const NAME: &str = "dlq-reprocessor";
@@ -62,6 +62,8 @@ where
             deleted = summary.deleted,
             skipped = summary.skipped,
             failed = summary.failed,
+            unreachable = summary.unreachable,
+            may_have_more = summary.may_have_more,
             ran_out_of_time = summary.ran_out_of_time,
             "run ended"
         );
@@ -73,7 +75,7 @@ where
     ///
     /// # Errors
     /// [`ports::PortError`] when a queue or the ledger does not answer.
-    pub async fn survey(&self, order: &Order) -> Result<Vec<Surveyed>, ports::PortError> {
+    pub async fn survey(&self, order: &Order) -> Result<Survey, ports::PortError> {
         survey_queues(self, order).await
     }
 

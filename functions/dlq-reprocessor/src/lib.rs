@@ -31,4 +31,4 @@ pub use handler::{NAME, Reprocessor};
 pub use letter::{Consumer, Letter, Queues, Takes};
 pub use release_message::{ReleaseError, Released};
 pub use reprocess_queues::{Order, Summary};
-pub use survey_queues::{Place, Surveyed};
+pub use survey_queues::{Place, Survey, Surveyed};

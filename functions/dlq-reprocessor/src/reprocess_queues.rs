@@ -1,23 +1,26 @@
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use contracts::{Event, quarantine_id};
-use domain::{Attempt, Hidden, RedriveReason, RedriveRecord, RedriveState, Timestamp, Verdict};
+use domain::{Attempt, Hidden, QuarantineId, RedriveReason, RedriveRecord, RedriveState, Timestamp, Verdict};
 use futures_util::future::join_all;
 use futures_util::{StreamExt, stream};
 use ports::{
-    Clock, DeadLetter, DeadLetterQueues, EventBus, OnCall, PortError, Postponement, QuarantineStore, Redrive,
-    RedriveLedger, RedriveTargets, Retry, Target,
+    Alert, Clock, DeadLetter, DeadLetterQueues, EventBus, OnCall, PortError, Postponement, QuarantineStore,
+    Redrive, RedriveLedger, RedriveTargets, Retry, Target,
 };
 use runtime::Deadline;
 use serde::Serialize;
-use tokio::time::timeout_at;
+use tokio::time::{Instant, timeout_at};
 
+use crate::config::Settings;
 use crate::decide_redrive::{Decision, decide, failure, is_about_to_expire};
 use crate::handler::{NAME, Reprocessor};
-use crate::letter::Letter;
+use crate::letter::{Letter, Queues};
 use crate::pacer::Pacer;
-use crate::quarantine_message::{alerts, event, object};
+use crate::quarantine_message::{alerts, event, id_of, object};
 
 /// For how long a letter is hidden while it is looked after: longer than an invocation lasts.
 pub(crate) const HIDDEN_S: u32 = 120;
@@ -29,6 +32,9 @@ const POSTPONED_S_MAX: u32 = 39_600;
 const RECEIVED_MAX: usize = 10;
 /// How many letters are under way at once.
 const IN_FLIGHT_MAX: usize = 16;
+/// For how long those that were given up on are collected for one alert: half of the time for which they are hidden. An
+/// invocation is shorter; a person's run may be longer.
+const COLLECTED_FOR: Duration = Duration::from_secs(HIDDEN_S as u64 / 2);
 
 /// Which dead letters, and how. The default is what the schedule wants: all of them, as the policy says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -69,6 +75,17 @@ impl Order {
                 quarantine_id(&letter.key, generation).as_str().starts_with(id.as_str())
                     || event_id.is_some_and(|event_id| event_id.as_str().starts_with(id.as_str()))
             })
+    }
+
+    /// False when none of those can lie in a queue. What a rule could not deliver, and what a consumer set aside, lies in
+    /// a queue that is shared.
+    pub(crate) fn may_be_in(&self, queue: &str, queues: &Queues) -> bool {
+        let consumer = queues.consumers.iter().find(|consumer| consumer.dead_letter_queue == queue);
+        let is_of = |wanted: &String| match consumer {
+            Some(consumer) => *wanted == consumer.name || wanted == queue,
+            None => wanted == queue || !queues.names().any(|name| name == wanted),
+        };
+        self.queue.as_ref().is_none_or(is_of)
     }
 
     /// True when a message that cannot be received is one of those, as far as its record tells.
@@ -114,8 +131,22 @@ pub struct Summary {
     pub skipped: usize,
     /// Left where they are: something could not be reached, or the time was up. They come again by themselves.
     pub failed: usize,
+    /// Letters that it saw besides, which the order was not about. They were given back.
+    pub passed_over: usize,
+    /// Queues that could not be read, and the ledger where it could not be asked for what waits hidden.
+    pub unreachable: usize,
+    /// True when it saw as many letters as a run may, so that there may be more.
+    pub may_have_more: bool,
     /// True when the time was up before the work was done.
     pub ran_out_of_time: bool,
+}
+
+impl Summary {
+    /// Letters of which something became.
+    #[must_use]
+    pub fn handled(&self) -> usize {
+        self.redriven + self.postponed + self.quarantined + self.deleted
+    }
 }
 
 /// What became of one letter.
@@ -127,7 +158,30 @@ enum Outcome {
     Deleted,
     Skipped,
     Failed,
-    OutOfTime,
+}
+
+/// What it takes to delete a letter, or to give it back.
+#[derive(Debug)]
+struct Delivery {
+    queue: String,
+    receipt_handle: String,
+}
+
+impl Delivery {
+    fn of(letter: &DeadLetter) -> Self {
+        Self { queue: letter.queue.clone(), receipt_handle: letter.receipt_handle.clone() }
+    }
+}
+
+/// Those that were given up on, are kept, and are on the bus; of which nobody was told yet.
+#[derive(Debug)]
+struct Kept {
+    /// Since when they are collected.
+    since: Instant,
+    /// Each once, however many copies there are.
+    records: BTreeMap<QuarantineId, RedriveRecord>,
+    /// Each copy.
+    letters: Vec<(QuarantineId, Delivery)>,
 }
 
 /// One pass through the queues.
@@ -139,8 +193,11 @@ pub(crate) struct Run<'a, Q, T, L, S, B, O, C> {
     /// How many messages each target may still be sent. Asked once a run.
     room: Mutex<HashMap<Target, u64>>,
     summary: Summary,
+    kept: Option<Kept>,
     /// Letters that the order is not about, to be given back in the end: sooner, they would come again.
-    not_asked_for: Vec<DeadLetter>,
+    not_asked_for: Vec<Delivery>,
+    unreachable: AtomicUsize,
+    ran_out_of_time: AtomicBool,
 }
 
 impl<'a, Q, T, L, S, B, O, C> Run<'a, Q, T, L, S, B, O, C>
@@ -158,23 +215,43 @@ where
         order: &'a Order,
         deadline: Deadline,
     ) -> Self {
-        let pacer = Pacer::new(own.settings.messages_per_second_max);
-        let (room, summary) = (Mutex::default(), Summary::default());
-        Self { own, order, deadline, pacer, room, summary, not_asked_for: Vec::new() }
+        Self {
+            own,
+            order,
+            deadline,
+            pacer: Pacer::new(own.settings.messages_per_second_max),
+            room: Mutex::default(),
+            summary: Summary::default(),
+            kept: None,
+            not_asked_for: Vec::new(),
+            unreachable: AtomicUsize::default(),
+            ran_out_of_time: AtomicBool::default(),
+        }
     }
 
     /// Round after round, up to ten letters of each queue at a time, until the queues are empty or a limit is reached.
+    /// Whatever it waits for, it waits for no longer than it has time: for work until the deadline's `work_until`, for
+    /// what finishes the work until its `answer_by`.
     pub(crate) async fn run(mut self) -> Summary {
         if self.order.is_urgent || self.order.verdict.is_some() {
             self.wake().await;
         }
-        let limit = self.order.limit.unwrap_or(usize::MAX).min(self.own.settings.messages_per_run_max);
-        let mut active: Vec<String> = self.own.settings.queues.names().map(str::to_owned).collect();
+        let Settings { queues, messages_per_run_max: seen_max, .. } = &self.own.settings;
+        let limit = self.order.limit.unwrap_or(usize::MAX);
+        let wanted = queues.names().filter(|queue| self.order.may_be_in(queue, queues));
+        let mut active: Vec<String> = wanted.map(str::to_owned).collect();
         while !active.is_empty() && self.summary.received < limit {
             if self.deadline.has_passed() {
+                self.ran_out_of_time.store(true, Ordering::Relaxed);
                 break;
             }
-            let letters = self.receive(&mut active, limit - self.summary.received).await;
+            let seen = self.summary.received + self.summary.passed_over;
+            if seen >= *seen_max {
+                self.summary.may_have_more = true;
+                break;
+            }
+            let remaining = (limit - self.summary.received).min(seen_max - seen);
+            let letters = self.receive(&mut active, remaining).await;
             self.ask_for_room(&letters).await;
             let outcomes: Vec<Outcome> = stream::iter(&letters)
                 .map(|letter| self.look_after(letter))
@@ -182,29 +259,54 @@ where
                 .collect()
                 .await;
             self.conclude(&letters, outcomes, &mut active).await;
+            if self.kept.as_ref().is_some_and(|kept| kept.since.elapsed() >= COLLECTED_FOR) {
+                self.announce().await;
+            }
         }
+        self.announce().await;
         self.give_back().await;
-        self.summary.ran_out_of_time |= self.deadline.has_passed();
+        self.summary.unreachable = self.unreachable.into_inner();
+        self.summary.ran_out_of_time = self.ran_out_of_time.into_inner();
         self.summary
+    }
+
+    /// The answer of a call, or `None` when there is no time left for it.
+    async fn before<R>(&self, instant: Instant, call: impl Future<Output = R>) -> Option<R> {
+        let answer = timeout_at(instant, call).await.ok();
+        if answer.is_none() {
+            self.ran_out_of_time.store(true, Ordering::Relaxed);
+        }
+        answer
     }
 
     /// Fetches what waits hidden and is wanted now.
     async fn wake(&self) {
-        let records = match self.own.ledger.all().await {
-            Ok(records) => records,
-            Err(error) => return report("nothing that is hidden could be fetched", &error),
+        let work_until = self.deadline.work_until();
+        let records = match self.before(work_until, self.own.ledger.all()).await {
+            Some(Ok(records)) => records,
+            Some(Err(error)) => {
+                self.unreachable.fetch_add(1, Ordering::Relaxed);
+                return report("nothing that is hidden could be fetched", &error);
+            }
+            None => return,
         };
         let now = self.own.clock.now();
-        for record in records {
-            let Some(hidden) = record.hidden.as_ref().filter(|hidden| hidden.until > now) else { continue };
-            if record.state == RedriveState::Waiting && self.order.includes_record(&record) {
-                let postponement = Postponement { receipt_handle: hidden.receipt_handle.clone(), delay_s: 0 };
-                // It fails when the message was delivered again since; then it is not hidden by this.
-                if let Err(error) = self.own.queues.postpone(&hidden.queue, &postponement).await {
-                    report("a message that waits could not be fetched", &error);
-                }
+        let is_wanted = |record: &&RedriveRecord| {
+            record.state == RedriveState::Waiting && self.order.includes_record(record)
+        };
+        let hidden = records.iter().filter(is_wanted).filter_map(|record| record.hidden.as_ref());
+        let fetch = async |hidden: &Hidden| {
+            let postponement = Postponement { receipt_handle: hidden.receipt_handle.clone(), delay_s: 0 };
+            // It fails when the message was delivered again since; then it is not hidden by this.
+            if let Some(Err(error)) =
+                self.before(work_until, self.own.queues.postpone(&hidden.queue, &postponement)).await
+            {
+                report("a message that waits could not be fetched", &error);
             }
-        }
+        };
+        stream::iter(hidden.filter(|hidden| hidden.until > now))
+            .for_each_concurrent(IN_FLIGHT_MAX, fetch)
+            .await;
     }
 
     /// Receives from every active queue at the same time, `remaining` letters in all. A queue that is empty, or cannot
@@ -214,13 +316,14 @@ where
         let asked = active.len().min(remaining);
         let receive = async |queue: &String| {
             let received = self.own.queues.receive(queue, share, HIDDEN_S);
-            match timeout_at(self.deadline.work_until(), received).await {
-                Ok(Ok(letters)) => letters,
-                Ok(Err(error)) => {
+            match self.before(self.deadline.work_until(), received).await {
+                Some(Ok(letters)) => letters,
+                Some(Err(error)) => {
+                    self.unreachable.fetch_add(1, Ordering::Relaxed);
                     report("a queue could not be read", &error);
                     vec![]
                 }
-                Err(_elapsed) => vec![],
+                None => vec![],
             }
         };
         let received = join_all(active[..asked].iter().map(receive)).await;
@@ -238,7 +341,8 @@ where
             if self.order.includes(&letter) {
                 wanted.push(letter);
             } else {
-                self.not_asked_for.push(letter.dead_letter);
+                self.summary.passed_over += 1;
+                self.not_asked_for.push(Delivery::of(&letter.dead_letter));
             }
         }
         wanted
@@ -255,12 +359,13 @@ where
         let ask = async |target: &Target| {
             let Some(capacity) = settings.queues.capacity_of(target) else { return u64::MAX };
             let share = (capacity * u64::from(settings.capacity_share_percent)).div_ceil(100);
-            match self.own.targets.backlog(target).await {
-                Ok(backlog) => share.saturating_sub(backlog),
-                Err(error) => {
+            match self.before(self.deadline.work_until(), self.own.targets.backlog(target)).await {
+                Some(Ok(backlog)) => share.saturating_sub(backlog),
+                Some(Err(error)) => {
                     report("a target could not be asked how much it has to do, and gets nothing", &error);
                     0
                 }
+                None => 0,
             }
         };
         let room = join_all(targets.iter().map(|target| ask(target))).await;
@@ -285,21 +390,21 @@ where
 
     async fn look_after(&self, letter: &Letter) -> Outcome {
         if self.deadline.has_passed() {
-            return Outcome::OutOfTime;
+            self.ran_out_of_time.store(true, Ordering::Relaxed);
+            return Outcome::Failed;
         }
         let work = async {
             self.pacer.turn().await;
             self.attempt(letter).await
         };
-        let result = timeout_at(self.deadline.work_until(), work).await;
-        match result {
-            Ok(Ok(outcome)) => outcome,
-            Ok(Err(error)) => {
+        match self.before(self.deadline.work_until(), work).await {
+            Some(Ok(outcome)) => outcome,
+            Some(Err(error)) => {
                 let (key, operation) = (letter.key.as_str(), error.operation);
                 tracing::warn!(consumer = NAME, key, operation, problem = %error.source, "left where it is");
                 Outcome::Failed
             }
-            Err(_elapsed) => Outcome::OutOfTime,
+            None => Outcome::Failed,
         }
     }
 
@@ -359,7 +464,17 @@ where
             "sent back"
         );
         self.delete(letter).await?;
+        self.note_gone(letter, record, now).await;
         Ok(Outcome::Redriven)
+    }
+
+    /// What was fetched before its time waits nowhere any more. Should this come to nothing, it is listed until then.
+    async fn note_gone(&self, letter: &Letter, record: &RedriveRecord, now: Timestamp) {
+        let Some(hidden) = record.hidden.as_ref().filter(|hidden| hidden.until > now) else { return };
+        let gone = Hidden { until: now, ..hidden.clone() };
+        if let Err(error) = self.own.ledger.note_hidden(&letter.key, record.attempt, &gone).await {
+            report("a message that was sent back is listed as waiting until it would have been due", &error);
+        }
     }
 
     async fn wait(
@@ -417,34 +532,19 @@ where
         self.own.queues.postpone(queue, &postponement).await
     }
 
-    /// Tells of those that were given up on, counts what became of all, and leaves queues alone whose target is full.
+    /// Counts what became of each, collects those that were given up on, and leaves queues alone whose target is full.
     async fn conclude(&mut self, letters: &[Letter], outcomes: Vec<Outcome>, active: &mut Vec<String>) {
-        let kept: Vec<(&Letter, &RedriveRecord)> = letters
-            .iter()
-            .zip(&outcomes)
-            .filter_map(|(letter, outcome)| match outcome {
-                Outcome::Kept(record) => Some((letter, record.as_ref())),
-                _ => None,
-            })
-            .collect();
-        let announced = self.announce(&kept).await;
-        let summary = &mut self.summary;
-        summary.received += letters.len();
-        summary.quarantined += announced;
-        summary.failed += kept.len() - announced;
-        for (letter, outcome) in letters.iter().zip(&outcomes) {
+        self.summary.received += letters.len();
+        let mut kept = Vec::new();
+        for (letter, outcome) in letters.iter().zip(outcomes) {
             match outcome {
-                Outcome::Kept(_) => {}
-                Outcome::Redriven => summary.redriven += 1,
-                Outcome::Postponed => summary.postponed += 1,
-                Outcome::Deleted => summary.deleted += 1,
-                Outcome::Failed => summary.failed += 1,
-                Outcome::OutOfTime => {
-                    summary.failed += 1;
-                    summary.ran_out_of_time = true;
-                }
+                Outcome::Kept(record) => kept.push((Delivery::of(&letter.dead_letter), *record)),
+                Outcome::Redriven => self.summary.redriven += 1,
+                Outcome::Postponed => self.summary.postponed += 1,
+                Outcome::Deleted => self.summary.deleted += 1,
+                Outcome::Failed => self.summary.failed += 1,
                 Outcome::Skipped => {
-                    summary.skipped += 1;
+                    self.summary.skipped += 1;
                     // More of a consumer's own dead letters would be put off alike.
                     let queues = &self.own.settings.queues;
                     if letter.dead_letter.queue != queues.undelivered {
@@ -453,49 +553,83 @@ where
                 }
             }
         }
+        if !kept.is_empty() {
+            self.collect(kept).await;
+        }
     }
 
-    /// Publishes, alerts, notes, deletes: in this order, so that a crash repeats and never omits. Says how many were
-    /// told of and are gone.
-    async fn announce(&self, kept: &[(&Letter, &RedriveRecord)]) -> usize {
-        let mut records: HashMap<&str, &RedriveRecord> = HashMap::new();
-        for (_, record) in kept {
-            records.insert(record.key.as_str(), record);
-        }
-        let records: Vec<&RedriveRecord> = {
-            let mut records: Vec<_> = records.into_values().collect();
-            records.sort_by(|left, right| left.key.cmp(&right.key));
-            records
-        };
-        if records.is_empty() {
-            return 0;
-        }
-        let published = self.publish(&records).await;
-        let mut told: HashSet<&str> = HashSet::new();
-        for (alert, records) in alerts(published, &self.own.settings.operator_command) {
-            match self.own.on_call.alert(&alert).await {
-                Ok(()) => told.extend(records.iter().map(|record| record.key.as_str())),
-                Err(error) => report("whoever is on call could not be told", &error),
+    /// Publishes that these were given up on, and collects those of which the bus knows.
+    async fn collect(&mut self, letters: Vec<(Delivery, RedriveRecord)>) {
+        let since = Instant::now();
+        let mut kept =
+            self.kept.take().unwrap_or_else(|| Kept { since, records: BTreeMap::new(), letters: Vec::new() });
+        let mut new: BTreeMap<QuarantineId, &RedriveRecord> = BTreeMap::new();
+        for (_, record) in &letters {
+            let id = id_of(record);
+            if !kept.records.contains_key(&id) {
+                new.insert(id, record);
             }
         }
-        let finish = async |letter: &Letter, record: &RedriveRecord| -> Result<(), PortError> {
-            let key = record.key.as_str();
-            self.own.ledger.note_announced(&record.key, record.attempt.generation).await?;
-            tracing::error!(
-                consumer = NAME,
-                key,
-                code = record.reason.code,
-                reason = record.reason.text,
-                "quarantined"
-            );
-            self.delete(letter).await
+        let published = self.publish(&new.into_values().collect::<Vec<_>>()).await;
+        kept.records.extend(published.into_iter().map(|record| (id_of(record), record.clone())));
+        for (delivery, record) in letters {
+            let id = id_of(&record);
+            if kept.records.contains_key(&id) {
+                kept.letters.push((id, delivery));
+            } else {
+                self.summary.failed += 1;
+            }
+        }
+        self.kept = Some(kept);
+    }
+
+    /// Tells of those that were collected, notes it, and deletes them: in this order, so that a crash repeats and never
+    /// omits.
+    async fn announce(&mut self) {
+        let Some(Kept { records, letters, .. }) = self.kept.take() else { return };
+        let answer_by = self.deadline.answer_by();
+        let alerts = alerts(records.values(), &self.own.settings.operator_command);
+        let tell = async |(alert, records): (Alert, Vec<&'_ RedriveRecord>)| match self
+            .before(answer_by, self.own.on_call.alert(&alert))
+            .await
+        {
+            Some(Ok(())) => records.into_iter().map(id_of).collect(),
+            Some(Err(error)) => {
+                report("whoever is on call could not be told", &error);
+                Vec::new()
+            }
+            None => Vec::new(),
         };
-        let of_told = kept.iter().filter(|(_, record)| told.contains(record.key.as_str()));
-        let finished = join_all(of_told.map(|(letter, record)| finish(letter, record))).await;
-        finished.iter().filter_map(|result| result.as_ref().err()).for_each(|error| {
-            report("a message that is in quarantine could not be deleted", error);
-        });
-        finished.iter().filter(|result| result.is_ok()).count()
+        let told: Vec<Vec<QuarantineId>> =
+            stream::iter(alerts).map(tell).buffer_unordered(IN_FLIGHT_MAX).collect().await;
+        let told: HashSet<QuarantineId> = told.into_iter().flatten().collect();
+        let finish = async |(id, delivery): &(QuarantineId, Delivery)| {
+            let record = records.get(id).filter(|_| told.contains(id))?;
+            match self.before(answer_by, self.finish(record, delivery)).await? {
+                Ok(()) => Some(()),
+                Err(error) => {
+                    report("a message that is in quarantine could not be deleted", &error);
+                    None
+                }
+            }
+        };
+        let finished: Vec<Option<()>> =
+            stream::iter(&letters).map(finish).buffer_unordered(IN_FLIGHT_MAX).collect().await;
+        let quarantined = finished.iter().flatten().count();
+        self.summary.quarantined += quarantined;
+        self.summary.failed += letters.len() - quarantined;
+    }
+
+    async fn finish(&self, record: &RedriveRecord, delivery: &Delivery) -> Result<(), PortError> {
+        self.own.ledger.note_announced(&record.key, record.attempt.generation).await?;
+        tracing::error!(
+            consumer = NAME,
+            key = record.key.as_str(),
+            code = record.reason.code,
+            reason = record.reason.text,
+            "quarantined"
+        );
+        self.own.queues.delete(&delivery.queue, &delivery.receipt_handle).await
     }
 
     /// Publishes one event a record, all together, and returns those that the bus took.
@@ -506,7 +640,8 @@ where
         };
         let events: Vec<_> = records.iter().filter_map(outbound).collect();
         debug_assert_eq!(events.len(), records.len(), "an event can be made of every record");
-        let results = self.own.bus.publish(&events).await;
+        let results = self.before(self.deadline.answer_by(), self.own.bus.publish(&events)).await;
+        let results = results.unwrap_or_default();
         let mut published = Vec::new();
         for (record, result) in records.iter().zip(results) {
             match result {
@@ -518,15 +653,20 @@ where
     }
 
     async fn give_back(&self) {
-        give_back(&self.own.queues, &self.not_asked_for).await;
+        let letters = self.not_asked_for.iter();
+        let letters = letters.map(|letter| (letter.queue.as_str(), letter.receipt_handle.as_str()));
+        self.before(self.deadline.answer_by(), give_back(&self.own.queues, letters)).await;
     }
 }
 
-/// Makes letters visible again. One that cannot be becomes visible by itself.
-pub(crate) async fn give_back(queues: &impl DeadLetterQueues, letters: &[DeadLetter]) {
-    let give_back = async |letter: &DeadLetter| {
-        let postponement = Postponement { receipt_handle: letter.receipt_handle.clone(), delay_s: 0 };
-        if let Err(error) = queues.postpone(&letter.queue, &postponement).await {
+/// Makes letters visible again, each by its queue and its delivery. One that cannot be becomes visible by itself.
+pub(crate) async fn give_back<'l>(
+    queues: &impl DeadLetterQueues,
+    letters: impl Iterator<Item = (&'l str, &'l str)>,
+) {
+    let give_back = async |(queue, receipt_handle): (&str, &str)| {
+        let postponement = Postponement { receipt_handle: receipt_handle.to_owned(), delay_s: 0 };
+        if let Err(error) = queues.postpone(queue, &postponement).await {
             report("a message is given back only after its visibility time-out", &error);
         }
     };

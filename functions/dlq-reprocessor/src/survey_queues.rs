@@ -1,4 +1,4 @@
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use contracts::quarantine_id;
 use domain::{
@@ -7,6 +7,7 @@ use domain::{
 use futures_util::future::join_all;
 use ports::{Clock, DeadLetter, DeadLetterQueues, PortError, RedriveLedger};
 
+use crate::config::Settings;
 use crate::decide_redrive::{Decision, decide, failure};
 use crate::handler::Reprocessor;
 use crate::letter::Letter;
@@ -47,56 +48,68 @@ pub struct Surveyed {
     pub place: Place,
 }
 
+/// What was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Survey {
+    /// The messages, those first that are there for the longest time.
+    pub messages: Vec<Surveyed>,
+    /// True when a queue holds more than one look takes in, so that something may be missing.
+    pub may_have_more: bool,
+}
+
 /// Looks at every letter that an order is about, decides, and gives all of them back. Then adds what cannot be received:
-/// what waits hidden, and what is in quarantine.
+/// what waits hidden, and what is in quarantine. As many messages as an order is limited to are left of those that it is
+/// about.
 pub(crate) async fn survey_queues<Q, T, L, S, B, O, C>(
     own: &Reprocessor<Q, T, L, S, B, O, C>,
     order: &Order,
-) -> Result<Vec<Surveyed>, PortError>
+) -> Result<Survey, PortError>
 where
     Q: DeadLetterQueues,
     L: RedriveLedger,
     C: Clock,
 {
-    let limit = order.limit.unwrap_or(usize::MAX).min(own.settings.messages_per_run_max);
-    let queues: Vec<&str> = own.settings.queues.names().collect();
-    let receipts = join_all(queues.iter().map(|queue| receive_all(&own.queues, queue, limit))).await;
+    let Settings { queues, messages_per_run_max: seen_max, .. } = &own.settings;
+    let wanted = queues.names().filter(|queue| order.may_be_in(queue, queues));
+    let receipts = join_all(wanted.map(|queue| receive_all(&own.queues, queue, *seen_max))).await;
+    let may_have_more = receipts.iter().any(|(received, _)| received.len() >= *seen_max);
     // All are given back before anything is said of a failure.
     let (mut letters, mut failure_of_a_queue) = (Vec::new(), None);
     for (received, error) in receipts {
         letters.extend(received);
         failure_of_a_queue = failure_of_a_queue.or(error);
     }
-    give_back(&own.queues, &letters).await;
+    let deliveries = letters.iter().map(|letter| (letter.queue.as_str(), letter.receipt_handle.as_str()));
+    give_back(&own.queues, deliveries).await;
     if let Some(error) = failure_of_a_queue {
         return Err(error);
     }
 
     let now = own.clock.now();
     let records = own.ledger.all().await?;
-    let mut surveyed = Vec::new();
-    for dead_letter in letters {
-        let letter = Letter::read(dead_letter, &own.settings.queues);
-        if order.includes(&letter) {
-            let record = records.iter().find(|record| record.key == letter.key);
-            surveyed.push(of_letter(own, order, letter, record.cloned(), now));
-        }
+    let by_key: HashMap<&RedriveKey, &RedriveRecord> =
+        records.iter().map(|record| (&record.key, record)).collect();
+    let letters: Vec<Letter> = letters.into_iter().map(|letter| Letter::read(letter, queues)).collect();
+    let seen: HashSet<RedriveKey> = letters.iter().map(|letter| letter.key.clone()).collect();
+    let mut messages = Vec::new();
+    for letter in letters.into_iter().filter(|letter| order.includes(letter)) {
+        let record = by_key.get(&letter.key).map(|record| (*record).clone());
+        messages.push(of_letter(own, order, letter, record, now));
     }
-    let seen: HashSet<RedriveKey> = surveyed.iter().map(|one| one.key.clone()).collect();
     for record in records.iter().filter(|record| order.includes_record(record)) {
         match record.state {
             RedriveState::Waiting if !seen.contains(&record.key) => {
-                surveyed.extend(of_hidden(own, order, record, now));
+                messages.extend(of_hidden(own, order, record, now));
             }
             RedriveState::Waiting | RedriveState::Released => {}
             RedriveState::Quarantining | RedriveState::Quarantined => {
-                surveyed.push(of_record(record, record.last_failed_at, None, Place::Quarantine));
+                messages.push(of_record(record, record.last_failed_at, None, Place::Quarantine));
             }
         }
     }
-    surveyed.sort_by(|left, right| (left.since, &left.key).cmp(&(right.since, &right.key)));
-    surveyed.truncate(limit);
-    Ok(surveyed)
+    messages.sort_by(|left, right| (left.since, &left.key).cmp(&(right.since, &right.key)));
+    messages.truncate(order.limit.unwrap_or(usize::MAX));
+    Ok(Survey { messages, may_have_more })
 }
 
 async fn receive_all(

@@ -884,7 +884,7 @@ async fn a_person_can_choose() {
     world.send("event-archiver-dead", &envelope(&cancelled("c-1", "o-9"), 0), &[]);
     let choose = async |order: Order| {
         let order = Order { is_urgent: true, ..order };
-        let surveyed = world.reprocessor.survey(&order).await.unwrap();
+        let surveyed = world.reprocessor.survey(&order).await.unwrap().messages;
         surveyed.into_iter().map(|one| one.key.to_string()).collect::<Vec<_>>()
     };
     let text = |text: &str| Some(text.to_owned());
@@ -922,7 +922,7 @@ async fn to_look_changes_nothing() {
     bury_many(&world, 2);
     let (before, visible) =
         (world.reprocessor.ledger.records(), world.queues.visible("inventory-updater-dead"));
-    let surveyed = world.reprocessor.survey(&Order::default()).await.unwrap();
+    let surveyed = world.reprocessor.survey(&Order::default()).await.unwrap().messages;
     let (quarantined, surveyed): (Vec<_>, Vec<_>) =
         surveyed.into_iter().partition(|one| one.place == Place::Quarantine);
     let mut ids: Vec<_> = quarantined.into_iter().map(|one| one.id).collect();
@@ -937,7 +937,7 @@ async fn to_look_changes_nothing() {
     assert!(surveyed.iter().all(|one| matches!(one.decision, Some(Decision::Wait(_)))));
 
     let urgent = Order { is_urgent: true, ..Order::default() };
-    let surveyed = world.reprocessor.survey(&urgent).await.unwrap();
+    let surveyed = world.reprocessor.survey(&urgent).await.unwrap().messages;
     let mut in_queues = surveyed.iter().filter(|one| one.place != Place::Quarantine);
     assert!(in_queues.all(|one| matches!(one.decision, Some(Decision::Redrive(..)))));
     assert_eq!(world.reprocessor.ledger.records(), before);

@@ -42,7 +42,7 @@ fn what_failed_because_of_a_bug_takes_effect_once_after_the_fix() {
     let given_up = eventually(PATIENCE, || {
         // The schedule does it by itself; by hand it is quicker.
         stack.wait(dlq.redrive(&of_updater())).unwrap();
-        let listed = stack.wait(dlq.list(&of_updater())).unwrap();
+        let listed = stack.wait(dlq.list(&of_updater())).unwrap().messages;
         let in_quarantine: Vec<_> = listed.into_iter().filter(|one| one.place == Place::Quarantine).collect();
         (in_quarantine.len() == GIVEN_UP).then_some(in_quarantine)
     });
@@ -59,16 +59,19 @@ fn what_failed_because_of_a_bug_takes_effect_once_after_the_fix() {
     assert!(given_up.iter().any(|one| said(one.id.as_str())), "someone is told what to type: {alerts:?}");
     assert!(alerts.iter().all(|line| line.contains("inventory-updater gave up on") && !line.contains("Ada")));
 
+    what_is_not_there_is_not_taken_for_done(&stack, &dlq);
+
     orders.extend(place(&stack, "late", PARKED));
     let parked = eventually(PATIENCE, || {
         let listed = stack.wait(dlq.list(&of_updater())).unwrap();
-        (listed.iter().filter(|one| one.place != Place::Quarantine).count() == PARKED).then_some(listed)
+        let in_queues = listed.messages.iter().filter(|one| one.place != Place::Quarantine);
+        (in_queues.count() == PARKED).then_some(listed)
     });
     let parked = parked.expect("the late orders are parked");
     println!("{}", dlq::table(&parked, orderbus::now()));
     assert!(!dlq::list_json(&parked).to_string().contains("Ada Example"));
     let preview = stack.wait(dlq.preview(&of_updater())).unwrap();
-    assert_eq!(preview.len(), PARKED);
+    assert_eq!(preview.messages.len(), PARKED);
     for order_id in &orders {
         assert_eq!(stack.levels().unwrap()["MUG"].available, STOCK, "{order_id}: nothing took effect");
     }
@@ -99,7 +102,7 @@ fn what_failed_because_of_a_bug_takes_effect_once_after_the_fix() {
     assert_eq!((level.available, level.reserved, level.received), (STOCK - reserved, reserved, STOCK));
     // Meanwhile the schedule ran the deployed function, which nobody else has asked to look at this one.
     let poison = eventually(PATIENCE, || {
-        let listed = stack.wait(dlq.list(&Order::default())).unwrap();
+        let listed = stack.wait(dlq.list(&Order::default())).unwrap().messages;
         (listed.len() == 1 && listed[0].place == Place::Quarantine).then_some(listed)
     });
     let poison = poison.unwrap_or_else(|| panic!("{:?}", stack.wait(dlq.list(&Order::default()))));
@@ -109,6 +112,23 @@ fn what_failed_because_of_a_bug_takes_effect_once_after_the_fix() {
     );
     let alerts = read_alerts(&stack, &inbox);
     assert!(alerts.iter().any(|line| line.starts_with("order-placed gave up on")), "{alerts:?}");
+}
+
+/// A person who mistypes an id or asks for what there is none of is told so, and what to do.
+fn what_is_not_there_is_not_taken_for_done(stack: &TestStack, dlq: &Dlq) {
+    let unknown = "00000000-0000-4000-8000-000000000000";
+    let order = Order { id: Some(unknown.to_owned()), ..Order::default() };
+    let left = dlq::left_over(&stack.wait(dlq.redrive(&order)).unwrap());
+    assert!(left.is_some_and(|problem| problem.contains("`dlq list`")));
+    let quarantined = stack.wait(dlq.quarantine(unknown)).unwrap_err().to_string();
+    assert!(quarantined.contains("`dlq list`"), "{quarantined}");
+    let released = stack.wait(dlq.release(&[unknown.to_owned()], &Order::default())).unwrap();
+    let problem = released[0].result.as_ref().unwrap_err();
+    assert!(problem.contains("`dlq list`"), "{problem}");
+    assert!(dlq::left_in_quarantine(&released).is_some());
+    let nothing = Order { reason: Some("no_such_reason".to_owned()), ..Order::default() };
+    let released = stack.wait(dlq.release(&[], &nothing)).unwrap();
+    assert!(dlq::left_in_quarantine(&released).is_some_and(|problem| problem.contains("`dlq list`")));
 }
 
 const SHIPPED: [&str; 7] = [
@@ -134,7 +154,7 @@ fn place(stack: &TestStack, name: &str, count: usize) -> Vec<String> {
 fn redrive_all(stack: &TestStack, dlq: &Dlq) {
     let done = eventually(PATIENCE, || {
         stack.wait(dlq.redrive(&of_updater())).unwrap();
-        stack.wait(dlq.preview(&of_updater())).unwrap().is_empty().then_some(())
+        stack.wait(dlq.preview(&of_updater())).unwrap().messages.is_empty().then_some(())
     });
     assert!(done.is_some(), "dead letters are left");
 }

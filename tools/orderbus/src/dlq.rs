@@ -10,11 +10,12 @@ use aws::{
     SqsDeadLetterQueues,
 };
 use contracts::{format_timestamp, parse_timestamp};
-use dlq_reprocessor::{Config, Decision, Order, Place, Reprocessor, Summary, Surveyed};
-use domain::{QuarantineId, RedriveReason, Timestamp};
+use dlq_reprocessor::{Config, Decision, Order, Place, ReleaseError, Reprocessor, Summary, Survey, Surveyed};
+use domain::{Attempt, Concerning, QuarantineId, RedriveReason, Timestamp};
 use ports::{QuarantineObject, QuarantineStore};
 use runtime::{ConfigError, Deadline, SystemClock};
 use serde_json::{Value, json};
+use tokio::time::timeout_at;
 
 use crate::stack::Stack;
 
@@ -91,7 +92,7 @@ impl Dlq {
     ///
     /// # Errors
     /// When something cannot be reached.
-    pub async fn list(&self, order: &Order) -> Result<Vec<Surveyed>> {
+    pub async fn list(&self, order: &Order) -> Result<Survey> {
         self.reprocessor.survey(&self.named(order)).await.context("cannot look at the dead letters")
     }
 
@@ -115,10 +116,13 @@ impl Dlq {
     ///
     /// # Errors
     /// When something cannot be reached.
-    pub async fn preview(&self, order: &Order) -> Result<Vec<Surveyed>> {
-        let mut surveyed = self.list(&urgent(order)).await?;
-        surveyed.retain(|one| one.place != Place::Quarantine);
-        Ok(surveyed)
+    pub async fn preview(&self, order: &Order) -> Result<Survey> {
+        // What is in quarantine counts toward no limit.
+        let limit = order.limit.unwrap_or(usize::MAX);
+        let mut survey = self.list(&Order { limit: None, ..urgent(order) }).await?;
+        survey.messages.retain(|one| one.place != Place::Quarantine);
+        survey.messages.truncate(limit);
+        Ok(survey)
     }
 
     /// Sends back at once whatever an order is about, as far as the policy and the targets' capacity allow.
@@ -136,7 +140,10 @@ impl Dlq {
     pub async fn quarantine(&self, id: &str) -> Result<Summary> {
         let one = self.one(id).await?;
         if one.place == Place::Quarantine {
-            bail!("{} is in quarantine", one.id);
+            bail!(
+                "{} is in quarantine already: `dlq show {id}` shows it, `dlq release {id}` brings it back",
+                one.id
+            );
         }
         let verdict = RedriveReason { code: "by_hand".into(), text: "a person decided so".into() };
         let order =
@@ -149,6 +156,7 @@ impl Dlq {
     /// # Errors
     /// When one that is named is not there. What could not be released is in the answer.
     pub async fn release(&self, ids: &[String], order: &Order) -> Result<Vec<Release>> {
+        let deadline = Deadline::after(PATIENCE);
         let mut chosen = Vec::new();
         for id in ids {
             // A whole id needs no search; also one that is not in the ledger any more.
@@ -158,30 +166,38 @@ impl Dlq {
             }
         }
         if ids.is_empty() {
-            let surveyed = self.list(order).await?;
-            let quarantined = surveyed.into_iter().filter(|one| one.place == Place::Quarantine);
-            chosen.extend(quarantined.map(|one| one.id));
+            // What lies in the queues counts toward no limit.
+            let survey = self.list(&Order { limit: None, ..order.clone() }).await?;
+            let quarantined = survey.messages.into_iter().filter(|one| one.place == Place::Quarantine);
+            chosen.extend(quarantined.map(|one| one.id).take(order.limit.unwrap_or(usize::MAX)));
         }
         let mut releases = Vec::new();
         for id in chosen {
-            let released = self.reprocessor.release(&id).await;
-            let result = released.map(|released| released.target.name().to_owned());
-            releases.push(Release {
-                id,
-                result: result.map_err(|error| format!("{:#}", anyhow::Error::new(error))),
-            });
+            let released = timeout_at(deadline.work_until(), self.reprocessor.release(&id)).await;
+            let result = match released {
+                Ok(Ok(released)) => Ok(released.target.name().to_owned()),
+                Ok(Err(error)) => Err(problem_of(error)),
+                Err(_elapsed) => Err(format!("the time was up before {id}: run it again")),
+            };
+            releases.push(Release { id, result });
         }
         Ok(releases)
     }
 
     async fn one(&self, id: &str) -> Result<Surveyed> {
         let order = Order { id: Some(id.to_owned()), ..Order::default() };
-        let mut found = self.list(&order).await?;
+        let Survey { messages: mut found, may_have_more } = self.list(&order).await?;
         let mut ids: Vec<_> = found.iter().map(|one| one.id.clone()).collect();
         ids.sort();
         ids.dedup();
         match ids[..] {
-            [] => bail!("no dead letter and nothing in quarantine has an id that begins with {id}"),
+            [] if may_have_more => bail!(
+                "of those looked at, none has an id that begins with {id}, but a queue holds more than that: \
+                 run `dlq redrive` first, which empties it"
+            ),
+            [] => bail!(
+                "no dead letter and nothing in quarantine has an id that begins with {id}: `dlq list` shows what there is"
+            ),
             [_] => Ok(found.swap_remove(0)),
             _ => bail!("{} messages have an id that begins with {id}: give more of it", ids.len()),
         }
@@ -197,6 +213,18 @@ impl Dlq {
         });
         Order { queue, ..order.clone() }
     }
+}
+
+fn problem_of(error: ReleaseError) -> String {
+    let what_to_do = match &error {
+        ReleaseError::Unknown(_) => ": `dlq list` shows what is",
+        ReleaseError::Before(_) => ": there is nothing to do",
+        ReleaseError::AnotherSince(..) => ": release that one",
+        ReleaseError::NoTarget(..) => ": deploy whoever it is for, then run it again",
+        ReleaseError::TooEarly(_) => "",
+        ReleaseError::Failed(..) => ": run it again",
+    };
+    format!("{:#}{what_to_do}", anyhow::Error::new(error))
 }
 
 /// How long a UUID is.
@@ -229,9 +257,15 @@ pub fn read_since(text: &str, now: Timestamp) -> Result<Timestamp> {
 
 /// A table, one message a line, and what to do about it. Says nothing of what is in the messages.
 #[must_use]
-pub fn table(surveyed: &[Surveyed], now: Timestamp) -> String {
+pub fn table(survey: &Survey, now: Timestamp) -> String {
+    let Survey { messages: surveyed, may_have_more } = survey;
+    let more = "a queue holds more than is looked at at once: this is not all\n";
     if surveyed.is_empty() {
-        return "no dead letters, and nothing in quarantine\n".to_owned();
+        return if *may_have_more {
+            more.to_owned()
+        } else {
+            "no dead letters, and nothing in quarantine\n".to_owned()
+        };
     }
     let mut text = row(["ID", "CONSUMER", "EVENT TYPE", "REASON", "TRY", "AGE", "STATE"]);
     for one in surveyed {
@@ -254,6 +288,9 @@ pub fn table(surveyed: &[Surveyed], now: Timestamp) -> String {
         surveyed.len() - quarantined,
     )
     .ok();
+    if *may_have_more {
+        text.push_str(more);
+    }
     text
 }
 
@@ -302,8 +339,8 @@ fn state(one: &Surveyed, now: Timestamp) -> String {
 
 /// For programs: everything but the body.
 #[must_use]
-pub fn list_json(surveyed: &[Surveyed]) -> Value {
-    surveyed.iter().map(surveyed_json).collect()
+pub fn list_json(survey: &Survey) -> Value {
+    survey.messages.iter().map(surveyed_json).collect()
 }
 
 fn surveyed_json(one: &Surveyed) -> Value {
@@ -320,23 +357,33 @@ fn surveyed_json(one: &Surveyed) -> Value {
         Some(Decision::Announce) => (Some("quarantine"), None, None),
         Some(Decision::Delete) => (Some("delete"), None, None),
     };
-    let concerning = &one.concerning;
+    let mut value = message_json(&one.id, &one.concerning, &one.reason, one.attempt);
+    value["since"] = format_timestamp(one.since).into();
+    value["place"] = place.into();
+    value["queue"] = queue.into();
+    value["decision"] = decision.into();
+    value["dueAt"] = due_at.into();
+    value["because"] = because.into();
+    value
+}
+
+/// Which message it is and why it failed, in the same words wherever it is.
+fn message_json(
+    id: &QuarantineId,
+    concerning: &Concerning,
+    reason: &RedriveReason,
+    attempt: Attempt,
+) -> Value {
     json!({
-        "id": one.id.as_str(),
+        "id": id.as_str(),
         "consumer": concerning.consumer,
         "eventId": concerning.event_id.as_ref().map(|id| id.as_str()),
         "eventType": concerning.event_type,
         "orderId": concerning.order_id.as_ref().map(|id| id.as_str()),
-        "reasonCode": one.reason.code,
-        "reason": one.reason.text,
-        "generation": one.attempt.generation,
-        "attempts": one.attempt.number,
-        "since": format_timestamp(one.since),
-        "place": place,
-        "queue": queue,
-        "decision": decision,
-        "dueAt": due_at,
-        "because": because,
+        "reasonCode": reason.code,
+        "reason": reason.text,
+        "generation": attempt.generation,
+        "attempts": attempt.number,
     })
 }
 
@@ -354,23 +401,13 @@ pub fn shown_json(shown: &Shown) -> Value {
             value
         }
         Shown::Quarantined(object) => {
-            let concerning = &object.concerning;
-            json!({
-                "id": object.id.as_str(),
-                "consumer": concerning.consumer,
-                "eventId": concerning.event_id.as_ref().map(|id| id.as_str()),
-                "eventType": concerning.event_type,
-                "orderId": concerning.order_id.as_ref().map(|id| id.as_str()),
-                "reasonCode": object.reason.code,
-                "reason": object.reason.text,
-                "generation": object.attempt.generation,
-                "attempts": object.attempt.number,
-                "firstFailedAt": format_timestamp(object.first_failed_at),
-                "lastFailedAt": format_timestamp(object.last_failed_at),
-                "quarantinedAt": format_timestamp(object.quarantined_at),
-                "place": "quarantine",
-                "body": object.body,
-            })
+            let mut value = message_json(&object.id, &object.concerning, &object.reason, object.attempt);
+            value["firstFailedAt"] = format_timestamp(object.first_failed_at).into();
+            value["lastFailedAt"] = format_timestamp(object.last_failed_at).into();
+            value["quarantinedAt"] = format_timestamp(object.quarantined_at).into();
+            value["place"] = "quarantine".into();
+            value["body"] = object.body.as_str().into();
+            value
         }
     }
 }
@@ -404,37 +441,66 @@ pub fn shown(shown: &Shown) -> String {
 /// What a run did, in words.
 #[must_use]
 pub fn summary(summary: &Summary) -> String {
-    let Summary { received, redriven, postponed, quarantined, deleted, skipped, failed, ran_out_of_time } =
-        *summary;
-    let mut text = format!("{received} looked after\n");
+    let mut text = format!("{} looked after\n", summary.received);
     let mut line = |count: usize, what: &str| {
         if count > 0 {
             writeln!(text, "{count:>6} {what}").ok();
         }
     };
-    line(redriven, "sent back");
-    line(postponed, "left to wait until they are due");
-    line(quarantined, "given up on: see `dlq list`");
-    line(deleted, "deleted: copies of what is in quarantine");
-    line(skipped, "not sent, because their consumer has enough to do: run it again in a minute");
-    line(failed, "left where they are, because something could not be reached: run it again in two minutes");
-    if ran_out_of_time {
-        text.push_str("the time was up before the work was done: run it again\n");
-    }
+    line(summary.redriven, "sent back");
+    line(summary.postponed, "left to wait until they are due");
+    line(summary.quarantined, "given up on: see `dlq list`");
+    line(summary.deleted, "deleted: copies of what is in quarantine");
+    line(summary.skipped, "not sent, because their consumer has enough to do");
+    line(summary.failed, "left where they are");
     text
+}
+
+/// What is left of what was asked for, and what to do about it. `None` when all of it is done.
+#[must_use]
+pub fn left_over(summary: &Summary) -> Option<String> {
+    let Summary { received, failed, skipped, unreachable, may_have_more, ran_out_of_time, .. } = *summary;
+    let is_nothing = received == 0;
+    let problem = if unreachable > 0 {
+        "something could not be read: see that your credentials have the rights that README.md lists, and run it again"
+    } else if ran_out_of_time {
+        "the time was up before the work was done: run it again in two minutes"
+    } else if may_have_more && is_nothing {
+        "none of those looked at was meant, and there may be more: narrow it with --queue, or run it without a choice"
+    } else if may_have_more {
+        "as many were looked at as one run may, and there may be more: run it again"
+    } else if failed > 0 {
+        "something could not be reached: run it again in two minutes"
+    } else if skipped > 0 {
+        "a consumer has enough to do: run it again in a minute"
+    } else if is_nothing {
+        "nothing was done, because no dead letter that can be had now is meant: `dlq list` shows what there is; what a run \
+         of the schedule has in its hands can be had again in two minutes"
+    } else {
+        return None;
+    };
+    Some(problem.to_owned())
 }
 
 /// What became of releases, in words.
 #[must_use]
 pub fn releases(releases: &[Release]) -> String {
-    if releases.is_empty() {
-        return "nothing in quarantine is like that\n".to_owned();
-    }
     let line = |release: &Release| match &release.result {
         Ok(target) => format!("✓ {} is on its way to {target}\n", release.id),
         Err(problem) => format!("✗ {problem}\n"),
     };
     releases.iter().map(line).collect()
+}
+
+/// What is left of what was to be released, and what to do about it. `None` when all of it is done.
+#[must_use]
+pub fn left_in_quarantine(releases: &[Release]) -> Option<String> {
+    let failed = releases.iter().filter(|release| release.result.is_err()).count();
+    match (releases.len(), failed) {
+        (0, _) => Some("nothing in quarantine is meant: `dlq list` shows what is there".to_owned()),
+        (_, 0) => None,
+        (all, failed) => Some(format!("{failed} of {all} were not released, each for the reason above")),
+    }
 }
 
 /// The same, for programs.
@@ -506,7 +572,8 @@ mod tests {
 
     #[test]
     fn a_table_fits_a_terminal_and_names_nobody() {
-        let text = table(&all(), NOW);
+        let survey = |messages, may_have_more| Survey { messages, may_have_more };
+        let text = table(&survey(all(), false), NOW);
         println!("{text}");
         assert!(text.lines().all(|line| line.chars().count() <= COLUMNS), "{text}");
         assert!(!text.contains("Ada"));
@@ -514,12 +581,15 @@ mod tests {
             assert!(text.contains(state), "{state}: {text}");
         }
         assert!(text.contains("4 in queues, 1 of them hidden until they are due; 1 in quarantine"));
-        assert!(table(&[], NOW).contains("no dead letters"));
+        assert!(!text.contains("this is not all"));
+        assert!(table(&survey(all(), true), NOW).ends_with("this is not all\n"));
+        assert!(table(&survey(vec![], true), NOW).contains("this is not all"));
+        assert!(table(&survey(vec![], false), NOW).contains("no dead letters"));
     }
 
     #[test]
     fn programs_get_all_but_the_body() {
-        let value = list_json(&all());
+        let value = list_json(&Survey { messages: all(), may_have_more: false });
         assert!(!value.to_string().contains("Ada"));
         assert_eq!(value[1]["dueAt"], "2026-02-01T01:00:00.000Z");
         assert_eq!(
@@ -550,20 +620,67 @@ mod tests {
         }
     }
 
+    /// One of everything that may become of a message.
+    const ALL: Summary = Summary {
+        received: 6,
+        redriven: 1,
+        postponed: 1,
+        quarantined: 1,
+        deleted: 1,
+        skipped: 1,
+        failed: 1,
+        passed_over: 0,
+        unreachable: 0,
+        may_have_more: false,
+        ran_out_of_time: false,
+    };
+
     #[test]
-    fn a_summary_says_what_is_to_be_done_next() {
-        let all = Summary {
-            received: 6,
-            redriven: 1,
-            postponed: 1,
-            quarantined: 1,
-            deleted: 1,
-            skipped: 1,
-            failed: 1,
-            ran_out_of_time: true,
-        };
-        assert_eq!(summary(&all).lines().count(), 8);
-        assert!(summary(&all).lines().all(|line| line.chars().count() <= COLUMNS));
+    fn a_summary_says_what_became_of_each() {
+        assert_eq!(summary(&ALL).lines().count(), 7);
+        assert!(summary(&ALL).lines().all(|line| line.chars().count() <= COLUMNS));
         assert_eq!(summary(&Summary::default()), "0 looked after\n");
+    }
+
+    #[test]
+    fn only_a_run_that_did_all_that_it_was_asked_for_leaves_nothing_to_do() {
+        let done = Summary { skipped: 0, failed: 0, ..ALL };
+        assert_eq!(left_over(&done), None);
+        assert_eq!(left_over(&Summary { passed_over: 9, ..done }), None, "others are none of its business");
+        for (summary, what_to_do) in [
+            (Summary::default(), "`dlq list` shows what there is"),
+            (Summary { passed_over: 9, ..Summary::default() }, "`dlq list` shows what there is"),
+            (Summary { skipped: 1, ..done }, "run it again in a minute"),
+            (Summary { failed: 1, ..done }, "run it again in two minutes"),
+            (
+                Summary { ran_out_of_time: true, ..done },
+                "the time was up before the work was done: run it again",
+            ),
+            (Summary { may_have_more: true, ..done }, "there may be more: run it again"),
+            (Summary { may_have_more: true, ..Summary::default() }, "narrow it with --queue"),
+            (Summary { unreachable: 1, ..Summary::default() }, "rights that README.md lists"),
+        ] {
+            let text = left_over(&summary).unwrap_or_default();
+            assert!(text.contains(what_to_do), "{summary:?}: {text}");
+        }
+    }
+
+    #[test]
+    fn only_releases_that_all_went_well_leave_nothing_to_do() {
+        let release = |result| Release { id: QuarantineId::parse("q-1").unwrap(), result };
+        let (sent, failed) = (|| release(Ok("checkout".to_owned())), || release(Err("why".to_owned())));
+        assert_eq!(left_in_quarantine(&[sent(), sent()]), None);
+        assert!(left_in_quarantine(&[sent(), failed()]).unwrap().contains("1 of 2"));
+        assert!(left_in_quarantine(&[]).unwrap().contains("`dlq list`"));
+    }
+
+    #[test]
+    fn what_is_not_released_says_what_to_do() {
+        let id = QuarantineId::parse("q-1").unwrap();
+        let text = problem_of(ReleaseError::Unknown(id.clone()));
+        assert_eq!(text, "q-1 is not in quarantine: `dlq list` shows what is");
+        assert!(
+            problem_of(ReleaseError::NoTarget(id, "carrier".to_owned())).contains("deploy whoever it is for")
+        );
     }
 }

@@ -304,11 +304,12 @@ fn publish_event(target: &Target, file: &Path) -> Result<ExitCode> {
 
 fn look_after(target: &Target, command: DlqCommand, json: bool) -> Result<ExitCode> {
     let dlq = target.stack().dlq(&Tools::ready(&Progress::new(|_| ()))?)?;
-    let mut is_good = true;
+    // What is left of what was asked for.
+    let mut left = None;
     let (value, text) = match command {
         DlqCommand::List { selection } => {
-            let surveyed = target.wait(dlq.list(&selection.order()?))?;
-            (dlq::list_json(&surveyed), dlq::table(&surveyed, orderbus::now()))
+            let survey = target.wait(dlq.list(&selection.order()?))?;
+            (dlq::list_json(&survey), dlq::table(&survey, orderbus::now()))
         }
         DlqCommand::Show { id } => {
             let shown = target.wait(dlq.show(&id))?;
@@ -317,22 +318,22 @@ fn look_after(target: &Target, command: DlqCommand, json: bool) -> Result<ExitCo
         DlqCommand::Redrive { selection, id, dry_run } => {
             let order = Order { id, ..selection.order()? };
             if dry_run {
-                let surveyed = target.wait(dlq.preview(&order))?;
-                (dlq::list_json(&surveyed), dlq::table(&surveyed, orderbus::now()))
+                let survey = target.wait(dlq.preview(&order))?;
+                (dlq::list_json(&survey), dlq::table(&survey, orderbus::now()))
             } else {
                 let summary = target.wait(dlq.redrive(&order))?;
-                is_good = summary.failed == 0;
+                left = dlq::left_over(&summary);
                 (serde_json::to_value(summary)?, dlq::summary(&summary))
             }
         }
         DlqCommand::Quarantine { id } => {
             let summary = target.wait(dlq.quarantine(&id))?;
-            is_good = summary.failed == 0;
+            left = dlq::left_over(&summary);
             (serde_json::to_value(summary)?, dlq::summary(&summary))
         }
         DlqCommand::Release { selection, ids } => {
             let releases = target.wait(dlq.release(&ids, &selection.order()?))?;
-            is_good = releases.iter().all(|release| release.result.is_ok());
+            left = dlq::left_in_quarantine(&releases);
             (dlq::releases_json(&releases), dlq::releases(&releases))
         }
     };
@@ -341,7 +342,10 @@ fn look_after(target: &Target, command: DlqCommand, json: bool) -> Result<ExitCo
     } else {
         print!("{text}");
     }
-    Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    match left {
+        Some(problem) => bail!(problem),
+        None => Ok(ExitCode::SUCCESS),
+    }
 }
 
 /// What a command works on.
