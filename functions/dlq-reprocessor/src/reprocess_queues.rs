@@ -77,6 +77,11 @@ impl Order {
             })
     }
 
+    /// True when it is about some of the messages in a queue and not about others.
+    fn is_choosy(&self) -> bool {
+        self.event_type.is_some() || self.reason.is_some() || self.since.is_some() || self.id.is_some()
+    }
+
     /// False when none of those can lie in a queue. What a rule could not deliver, and what a consumer set aside, lies in
     /// a queue that is shared.
     pub(crate) fn may_be_in(&self, queue: &str, queues: &Queues) -> bool {
@@ -151,7 +156,8 @@ impl Summary {
 
 /// What became of one letter.
 enum Outcome {
-    Redriven,
+    /// And, where the ledger still has it hidden, what is to be noted instead.
+    Redriven(Option<(Attempt, Hidden)>),
     Postponed,
     /// Given up on and kept; nobody was told yet.
     Kept(Box<RedriveRecord>),
@@ -250,8 +256,7 @@ where
                 self.summary.may_have_more = true;
                 break;
             }
-            let remaining = (limit - self.summary.received).min(seen_max - seen);
-            let letters = self.receive(&mut active, remaining).await;
+            let letters = self.receive(&mut active, limit - self.summary.received, seen_max - seen).await;
             self.ask_for_room(&letters).await;
             let outcomes: Vec<Outcome> = stream::iter(&letters)
                 .map(|letter| self.look_after(letter))
@@ -309,9 +314,11 @@ where
             .await;
     }
 
-    /// Receives from every active queue at the same time, `remaining` letters in all. A queue that is empty, or cannot
-    /// be read, is not asked again in this run.
-    async fn receive(&mut self, active: &mut Vec<String>, remaining: usize) -> Vec<Letter> {
+    /// Receives from every active queue at the same time, `seen_max` letters in all, and takes `wanted_max` of those that
+    /// are asked for. A queue that is empty, or cannot be read, is not asked again in this run.
+    async fn receive(&mut self, active: &mut Vec<String>, wanted_max: usize, seen_max: usize) -> Vec<Letter> {
+        // Who looks for a few among many looks at many.
+        let remaining = if self.order.is_choosy() { seen_max } else { wanted_max.min(seen_max) };
         let share = (remaining / active.len()).clamp(1, RECEIVED_MAX);
         let asked = active.len().min(remaining);
         let receive = async |queue: &String| {
@@ -338,7 +345,7 @@ where
         let mut wanted = Vec::new();
         for dead_letter in received.into_iter().flatten() {
             let letter = Letter::read(dead_letter, &self.own.settings.queues);
-            if self.order.includes(&letter) {
+            if wanted.len() < wanted_max && self.order.includes(&letter) {
                 wanted.push(letter);
             } else {
                 self.summary.passed_over += 1;
@@ -398,13 +405,26 @@ where
             self.attempt(letter).await
         };
         match self.before(self.deadline.work_until(), work).await {
-            Some(Ok(outcome)) => outcome,
+            Some(Ok(outcome)) => {
+                if let Outcome::Redriven(Some((attempt, gone))) = &outcome {
+                    self.note_gone(letter, *attempt, gone).await;
+                }
+                outcome
+            }
             Some(Err(error)) => {
                 let (key, operation) = (letter.key.as_str(), error.operation);
                 tracing::warn!(consumer = NAME, key, operation, problem = %error.source, "left where it is");
                 Outcome::Failed
             }
             None => Outcome::Failed,
+        }
+    }
+
+    /// Without this note, a message that was fetched before its time is listed as waiting until then, and nothing worse.
+    async fn note_gone(&self, letter: &Letter, attempt: Attempt, gone: &Hidden) {
+        let note = self.own.ledger.note_hidden(&letter.key, attempt, gone);
+        if let Some(Err(error)) = self.before(self.deadline.work_until(), note).await {
+            report("a message that was sent back is listed as waiting until it would have been due", &error);
         }
     }
 
@@ -464,17 +484,10 @@ where
             "sent back"
         );
         self.delete(letter).await?;
-        self.note_gone(letter, record, now).await;
-        Ok(Outcome::Redriven)
-    }
-
-    /// What was fetched before its time waits nowhere any more. Should this come to nothing, it is listed until then.
-    async fn note_gone(&self, letter: &Letter, record: &RedriveRecord, now: Timestamp) {
-        let Some(hidden) = record.hidden.as_ref().filter(|hidden| hidden.until > now) else { return };
-        let gone = Hidden { until: now, ..hidden.clone() };
-        if let Err(error) = self.own.ledger.note_hidden(&letter.key, record.attempt, &gone).await {
-            report("a message that was sent back is listed as waiting until it would have been due", &error);
-        }
+        // What was fetched before its time waits nowhere any more.
+        let hidden = record.hidden.as_ref().filter(|hidden| hidden.until > now);
+        let gone = hidden.map(|hidden| (record.attempt, Hidden { until: now, ..hidden.clone() }));
+        Ok(Outcome::Redriven(gone))
     }
 
     async fn wait(
@@ -539,7 +552,7 @@ where
         for (letter, outcome) in letters.iter().zip(outcomes) {
             match outcome {
                 Outcome::Kept(record) => kept.push((Delivery::of(&letter.dead_letter), *record)),
-                Outcome::Redriven => self.summary.redriven += 1,
+                Outcome::Redriven(_) => self.summary.redriven += 1,
                 Outcome::Postponed => self.summary.postponed += 1,
                 Outcome::Deleted => self.summary.deleted += 1,
                 Outcome::Failed => self.summary.failed += 1,

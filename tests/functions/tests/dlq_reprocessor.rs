@@ -508,17 +508,19 @@ async fn two_bodies_without_an_id_are_two_messages_and_one_in_two_envelopes_is_o
 #[tokio::test]
 async fn one_alert_speaks_for_all_that_failed_alike() {
     let world = world();
-    for number in 0..8 {
+    // Three rounds of one run.
+    for number in 0..28 {
         world.send("quarantine", &envelope(&cancelled(&format!("e-{number}"), "o-1"), 0), &POISON);
     }
+    world.send("quarantine", &envelope(&cancelled("e-0", "o-1"), 1), &POISON);
     world.send("inventory-updater-dead", "text", &[]);
-    assert_eq!(world.run().await.quarantined, 9);
+    assert_eq!(world.run().await.quarantined, 30);
     let alerts = world.alerts();
     assert_eq!(alerts.len(), 2, "{alerts:?}");
     let of_many = alerts.iter().find(|line| line.contains("impossible_data")).unwrap();
-    assert!(of_many.contains("and on 7 messages alike"), "{of_many}");
+    assert!(of_many.contains("and on 27 messages alike"), "{of_many}");
     assert!(of_many.contains("dlq release --queue inventory-updater --reason impossible_data"), "{of_many}");
-    assert_eq!(world.reprocessor.bus.published().len(), 9, "each has an event of its own");
+    assert_eq!(world.reprocessor.bus.published().len(), 29, "each has an event of its own");
 }
 
 #[tokio::test]
@@ -771,6 +773,103 @@ async fn a_run_looks_after_no_more_messages_than_it_may() {
 }
 
 #[tokio::test]
+async fn a_run_sees_no_more_messages_than_it_may_whatever_it_is_about() {
+    let world = world_with(&Faults::default(), Settings { messages_per_run_max: 13, ..settings() });
+    bury_many(&world, 30);
+    let nobody_s = Order { reason: Some("other".to_owned()), is_urgent: true, ..Order::default() };
+    let expected = Summary { passed_over: 13, may_have_more: true, ..Summary::default() };
+    assert_eq!(world.order(&nobody_s).await, expected);
+    assert_eq!(world.queues.visible("inventory-updater-dead"), 30, "they are given back");
+    let elsewhere = Order { queue: Some("event-archiver".to_owned()), ..nobody_s };
+    assert_eq!(world.order(&elsewhere).await, Summary::default(), "it does not look where none can be");
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_not_taken_for_empty() {
+    let faults = Faults::default();
+    let world = world_with(&faults, settings());
+    bury_many(&world, 1);
+    faults.judged_by(|operation| {
+        let is_refused = matches!(operation, "memory:Receive" | "memory:AllRecords");
+        Turn { fault: is_refused.then_some(Fault::NotApplied), ..Turn::default() }
+    });
+    let order = Order { is_urgent: true, ..Order::default() };
+    assert_eq!(world.order(&order).await, Summary { unreachable: 5, ..Summary::default() });
+}
+
+/// Every call of a run, when it does not come back: the run answers all the same, in time.
+#[tokio::test]
+async fn a_call_that_does_not_come_back_holds_up_no_run() {
+    for hangs in [
+        "memory:AllRecords",
+        "memory:Receive",
+        "memory:Backlog",
+        "memory:Count",
+        "memory:Redrive",
+        "memory:Postpone",
+        "memory:QuarantineRecord",
+        "memory:KeepQuarantined",
+        "memory:Publish",
+        "memory:Alert",
+        "memory:NoteAnnounced",
+        "memory:NoteHidden",
+        "memory:Delete",
+    ] {
+        let faults = Faults::default();
+        let world = world_with(&faults, settings());
+        world.bury(&order("e-1"));
+        world.run().await;
+        world.bury(&order("e-2"));
+        world.send("quarantine", &envelope(&order("e-3"), 0), &POISON);
+        world.send("event-archiver-dead", "anything", &[]);
+        faults.judged_by(move |operation| {
+            let fault = (operation == hangs).then_some(Fault::GoneBefore);
+            Turn { fault, ..Turn::default() }
+        });
+        let order =
+            Order { is_urgent: true, queue: Some("inventory-updater".to_owned()), ..Order::default() };
+        let run = world.reprocessor.reprocess(&order, Deadline::after(Duration::from_millis(400)));
+        let ended = tokio::time::timeout(Duration::from_secs(30), run).await;
+        let summary = ended.unwrap_or_else(|_| panic!("{hangs} holds up the run"));
+        assert!(faults.take_gone(), "{hangs} is called");
+        assert!(summary.ran_out_of_time, "{hangs}: {summary:?}");
+        // It comes again, and comes to an end.
+        faults.judged_by(|_| Turn::default());
+        world.advance_s(121);
+        world.run_until_quiet().await;
+        assert_eq!(
+            world.quarantined(),
+            [("inventory-updater#e-3".to_owned(), "impossible_data".to_owned())],
+            "{hangs}"
+        );
+        let sent: BTreeSet<String> =
+            world.lying_in("inventory-updater-queue").into_iter().map(|(body, _)| body).collect();
+        assert_eq!(sent.len(), 2, "{hangs}");
+    }
+}
+
+#[tokio::test]
+async fn alerts_of_a_run_go_out_at_the_same_time() {
+    let faults = Faults::default();
+    let world = world_with(&faults, settings());
+    for code in ["one", "two", "three"] {
+        let because = [("consumer", "inventory-updater"), ("reasonCode", code)];
+        world.send("quarantine", &envelope(&order(&format!("e-{code}")), 0), &because);
+    }
+    // None of them comes back; a second one is asked for only by whoever does not wait for the first.
+    let asked = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let counted = asked.clone();
+    faults.judged_by(move |operation| {
+        let is_alert = operation == "memory:Alert";
+        counted.fetch_add(usize::from(is_alert), std::sync::atomic::Ordering::Relaxed);
+        Turn { fault: is_alert.then_some(Fault::GoneBefore), ..Turn::default() }
+    });
+    let deadline = Deadline::after(Duration::from_millis(200));
+    let summary = world.reprocessor.reprocess(&Order::default(), deadline).await;
+    assert_eq!((asked.load(std::sync::atomic::Ordering::Relaxed), summary.failed), (3, 3));
+}
+
+#[tokio::test]
 async fn a_run_takes_its_time() {
     let world = world_with(&Faults::default(), Settings { messages_per_second_max: 100, ..settings() });
     bury_many(&world, 21);
@@ -875,6 +974,65 @@ async fn a_person_need_not_wait() {
         attempt(0, 1),
         "and nothing is counted for it"
     );
+    let surveyed = world.reprocessor.survey(&Order::default()).await.unwrap();
+    assert_eq!(surveyed.messages, [], "what is gone waits nowhere");
+}
+
+#[tokio::test]
+async fn a_limit_is_of_those_that_are_meant() {
+    let world = world();
+    bury_many(&world, 30);
+    world.advance_s(1);
+    for number in 0..4 {
+        world.bury(&cancelled(&format!("c-{number}"), "o-9"));
+    }
+    let because = ("ERROR_CODE", "NO_PERMISSIONS");
+    let queue_arn = format!("{QUEUE_ARN}inventory-updater-queue");
+    world.send("undelivered", &envelope(&order("u-1"), 0), &[("TARGET_ARN", &queue_arn), because]);
+    world.send("event-archiver-dead", &envelope(&cancelled("a-1", "o-9"), 0), &[]);
+    let text = |text: &str| Some(text.to_owned());
+    let later = domain::Timestamp::from_unix_ms(NOW.unix_ms() + 1);
+    let meant = [
+        (Order { event_type: text("orders.order-cancelled"), ..Order::default() }, 5),
+        (Order { reason: text("NO_PERMISSIONS"), ..Order::default() }, 1),
+        (Order { since: Some(later), ..Order::default() }, 6),
+        (Order { queue: text("event-archiver"), ..Order::default() }, 1),
+        (Order { id: text("c-3"), ..Order::default() }, 1),
+    ];
+    for (order, count) in &meant {
+        for limit in [1, 2, 100] {
+            let order = Order { limit: Some(limit), ..order.clone() };
+            let survey = world.reprocessor.survey(&order).await.unwrap();
+            assert_eq!(
+                (survey.messages.len(), survey.may_have_more),
+                ((*count).min(limit), false),
+                "{order:?}"
+            );
+        }
+    }
+    assert_eq!(world.queues.visible("inventory-updater-dead"), 34, "all of them are given back");
+    // A run finds the same, and leaves all others where they are.
+    for (order, count) in meant {
+        let order = Order { limit: Some(2), is_urgent: true, ..order };
+        let summary = world.order(&order).await;
+        assert!(
+            summary.redriven <= count.min(2) && summary.skipped + summary.failed == 0,
+            "{order:?} {summary:?}"
+        );
+    }
+    assert_eq!(world.queues.visible("inventory-updater-queue"), 6);
+    assert_eq!(world.queues.visible("inventory-updater-dead"), 34 - 5);
+}
+
+#[tokio::test]
+async fn a_look_that_does_not_take_in_all_says_so() {
+    let world = world_with(&Faults::default(), Settings { messages_per_run_max: 13, ..settings() });
+    bury_many(&world, 30);
+    let survey = world.reprocessor.survey(&Order::default()).await.unwrap();
+    assert_eq!((survey.messages.len(), survey.may_have_more), (13, true));
+    let elsewhere = Order { queue: Some("event-archiver".to_owned()), ..Order::default() };
+    let survey = world.reprocessor.survey(&elsewhere).await.unwrap();
+    assert_eq!((survey.messages.len(), survey.may_have_more), (0, false));
 }
 
 #[tokio::test]

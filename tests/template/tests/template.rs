@@ -274,6 +274,53 @@ fn every_dead_letter_queue_is_read_and_every_source_written_by_the_reprocessor()
     }
 }
 
+/// A message that waits is hidden, and still is a dead letter.
+#[test]
+fn every_queue_of_dead_letters_has_an_alarm_that_stays_on_until_it_is_empty() {
+    let reprocessed: BTreeSet<String> = of_type("AWS::SQS::Queue")
+        .into_iter()
+        .filter(|(_, queue)| queue["Properties"]["RedrivePolicy"].is_null())
+        .map(|(id, _)| id)
+        .collect();
+    let mut watched = BTreeSet::new();
+    for (id, alarm) in of_type("AWS::CloudWatch::Alarm") {
+        let properties = &alarm["Properties"];
+        assert_ne!(properties["Namespace"], "AWS/SQS", "{id} watches one metric of a queue alone");
+        let Some(metrics) = properties["Metrics"].as_array() else { continue };
+        let metric = |name: &str| metrics.iter().find(|metric| metric["Id"] == name).unwrap();
+        assert_eq!(metric("messages")["Expression"], "visible + hidden", "{id}");
+        assert!(metric("messages")["ReturnData"].is_null(), "{id}: what is compared");
+        let mut queues = BTreeSet::new();
+        for (name, of_queue) in [
+            ("visible", "ApproximateNumberOfMessagesVisible"),
+            ("hidden", "ApproximateNumberOfMessagesNotVisible"),
+        ] {
+            assert_eq!(metric(name)["ReturnData"], false, "{id}");
+            let stat = &metric(name)["MetricStat"];
+            assert_eq!((&stat["Stat"], &stat["Period"]), (&json!("Maximum"), &json!(60)), "{id}");
+            let metric = &stat["Metric"];
+            assert_eq!(
+                (&metric["Namespace"], &metric["MetricName"]),
+                (&json!("AWS/SQS"), &json!(of_queue)),
+                "{id}"
+            );
+            assert_eq!(metric["Dimensions"][0]["Name"], "QueueName", "{id}");
+            let queue = metric["Dimensions"][0]["Value"]["GetAtt"].as_str().unwrap();
+            queues.insert(queue.trim_end_matches(".QueueName").to_owned());
+        }
+        assert_eq!(queues.len(), 1, "{id} counts in one queue");
+        let queue = queues.pop_first().unwrap();
+        assert_eq!(id, format!("{}Alarm", queue.trim_end_matches("Queue")), "{id} watches {queue}");
+        assert_eq!(
+            (&properties["ComparisonOperator"], &properties["Threshold"], &properties["AlarmActions"]),
+            (&json!("GreaterThanThreshold"), &json!(0), &json!([{"Ref": "AlarmTopic"}])),
+            "{id}"
+        );
+        watched.insert(queue);
+    }
+    assert_eq!(watched, reprocessed);
+}
+
 #[test]
 fn the_reprocessor_takes_everyone_s_events_back_to_the_bus() {
     let role = of_type("AWS::IAM::Role").into_iter().find(|(id, _)| id == "DlqReprocessorRole").unwrap().1;

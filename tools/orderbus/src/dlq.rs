@@ -146,8 +146,9 @@ impl Dlq {
             );
         }
         let verdict = RedriveReason { code: "by_hand".into(), text: "a person decided so".into() };
-        let order =
-            Order { id: Some(one.id.as_str().to_owned()), verdict: Some(verdict), ..Order::default() };
+        let id = Some(one.id.as_str().to_owned());
+        // One copy is enough: the others are then copies of what is in quarantine.
+        let order = Order { id, limit: Some(1), verdict: Some(verdict), ..Order::default() };
         Ok(self.reprocessor.reprocess(&order, Deadline::after(PATIENCE)).await)
     }
 
