@@ -13,7 +13,8 @@ const UPDATE: &str = "dynamodb:UpdateItem";
 const GET: &str = "dynamodb:GetItem";
 const SCAN: &str = "dynamodb:Scan";
 
-/// For how long a record is kept after the last failure: longer than an object in quarantine.
+/// For how long a record is kept after the last failure: longer than an object in quarantine (365 days from then or, given
+/// up on by hand, from two weeks later), so that while there is something to release it is known whether it was released.
 const KEPT_MS: i64 = 400 * 24 * 3_600_000;
 
 /// The ledger in one DynamoDB table, one item for what failed where, key `pk`.

@@ -36,7 +36,8 @@ fn what_failed_because_of_a_bug_takes_effect_once_after_the_fix() {
     let inbox = listen_to_alerts(&stack);
     set_poison_aside(&stack);
 
-    // The bug: a wrong setting is deployed.
+    // The bug is a wrong setting that is deployed, a table that does not exist: to queues, ledger and quarantine it fails
+    // like any other. The program of the function is the same before and after.
     let table = stack.set_variable(UPDATER, "STOCK_TABLE", "no-such-table").unwrap();
     let mut orders = place(&stack, "early", GIVEN_UP);
     let given_up = eventually(PATIENCE, || {
