@@ -7,6 +7,7 @@
 mod consumers;
 mod evidence;
 mod faults;
+mod given_up;
 mod invariants;
 mod killer;
 mod plan;
@@ -39,12 +40,13 @@ pub use report::Report;
 
 use crate::TestStack;
 use crate::ways::{CONTENDED, SKUS, SOLD_OUT, Way};
-use consumers::{consumers, depth, hurry, queues};
-use evidence::{Evidence, gather, subscribe_to_notices};
+use consumers::{Depth, Queue, consumers, depth, hurry, queues};
+use evidence::{Evidence, Inboxes, gather};
+use given_up::announced;
 use invariants::{Subject, check};
 use killer::Killer;
 use plan::{Planned, plan};
-use poison::SetAside;
+use poison::{ARCHIVER, SetAside};
 use reprocessor::Reprocessor;
 use story::{Clients, Patience};
 use witness::{Board, Repeated, Witness};
@@ -55,6 +57,8 @@ const PAYMENT_TIMEOUT_S: &str = "3600";
 const VISIBILITY_S: u32 = 10;
 /// After so many deliveries a message is a dead letter.
 const DELIVERIES_MAX: u32 = 3;
+/// Longer than all deliveries of a message can take, by half a delivery: whoever needs Step Functions makes dead letters.
+const OUTAGE: Duration = Duration::from_secs((VISIBILITY_S * (DELIVERIES_MAX - 1) + VISIBILITY_S / 2) as u64);
 /// An order that has not ended by then gives its place to the next one; it is followed all the same.
 const PLACE_HELD: Duration = Duration::from_secs(20);
 /// The pauses between two kills.
@@ -96,7 +100,8 @@ struct Mistreatment {
     slow: usize,
     samples: usize,
     unbalanced: Vec<String>,
-    redriven: u64,
+    /// By the payment provider's people, who have no reprocessor.
+    moved_back: u64,
     load: Duration,
     settling: Duration,
 }
@@ -108,7 +113,7 @@ impl Run<'_> {
         let stocked = self.stock_up(&stack, &orders).await?;
         hurry(&stack, VISIBILITY_S, DELIVERIES_MAX).await?;
         let consumers = consumers(&stack).await?;
-        let notices = subscribe_to_notices(&stack).await?;
+        let inboxes = Inboxes::subscribe(&stack).await?;
         let witness = Witness::listen(Arc::clone(&stack), consumers.clone(), self.options.seed).await?;
         let witness = Arc::new(witness);
         let poison: Vec<SetAside> = orders
@@ -126,8 +131,8 @@ impl Run<'_> {
 
         self.progress.say("reading what every store has kept");
         let ids: Vec<OrderId> = orders.iter().map(|planned| planned.order_id.clone()).collect();
-        let left_over = left_over(&stack).await?;
-        let evidence = gather(&stack, &ids, &notices).await?;
+        let depths = depths(&stack).await?;
+        let evidence = gather(&stack, &ids, &inboxes).await?;
         let board = witness.board();
         let invariants = check(&Subject {
             orders: &orders,
@@ -138,10 +143,11 @@ impl Run<'_> {
             unbalanced: &mistreatment.unbalanced,
             poison: &poison,
             complaints: &mistreatment.complaints,
-            left_over: &left_over,
-            queues: queues(&stack).await?.iter().filter(|queue| !queue.is_quarantine()).count(),
+            queues: &depths,
         });
-        let figures = self.figures(&orders, &mistreatment, &evidence, &board, &poison);
+        let mut figures = self.figures(&orders, &mistreatment, &evidence, &board);
+        figures.push(figures_of_given_up(&evidence, &poison, &mistreatment));
+        figures.push(figures_of_queues(&depths));
         Ok(Report { seed: self.options.seed, figures, invariants })
     }
 
@@ -170,7 +176,7 @@ impl Run<'_> {
         let (deaf, listening) = watch::channel(false);
         let hearing = tokio::spawn(Arc::clone(witness).attend(listening));
         let sampling = tokio::spawn(sample(Arc::clone(&clients.stack), disturbing.clone()));
-        self.proxy.set_shares(Shares::ROUGH);
+        self.proxy.set_shares(Shares { outage: OUTAGE, ..Shares::ROUGH });
         self.progress.say(format_args!(
             "{} orders, {} under way at once, seed {}: faults are on",
             orders.len(),
@@ -189,7 +195,7 @@ impl Run<'_> {
         let calmed = Instant::now();
         let reprocessor = Reprocessor::of(&clients.stack, &self.stack.local().ministack().endpoint())?;
         let (mut patience, mut complaints) = (Patience::default(), Vec::new());
-        let (mut redriven, mut told) = (0, None);
+        let (mut moved_back, mut told) = (0, None);
         let mut at_rest = 0;
         // Between two queues a message is in none: only what stays at rest is.
         while at_rest < 3 && calmed.elapsed() < SETTLING {
@@ -200,18 +206,17 @@ impl Run<'_> {
                     Err(complaint) => complaints.push(format!("{complaint:#}")),
                 }
             }
-            redriven += reprocessor.run(&clients.stack).await?;
-            let waiting: u64 = left_over(&clients.stack).await?.iter().map(|(_, depth)| depth).sum();
-            let unheard = depth(&clients.stack, witness.queue_url()).await? + witness.repeats_pending();
+            moved_back += reprocessor.run(&clients.stack).await?;
+            let waiting: u64 = depths(&clients.stack).await?.iter().map(|(_, depth)| depth.total()).sum();
+            let unheard =
+                depth(&clients.stack, witness.queue_url()).await?.total() + witness.repeats_pending();
             let is_at_rest = stories.is_empty() && waiting == 0 && unheard == 0;
             at_rest = if is_at_rest { at_rest + 1 } else { 0 };
-            let now = Some((stories.len(), redriven));
+            let now = Some((stories.len(), waiting));
             if told != now {
                 told = now;
-                self.progress.say(format_args!(
-                    "{} orders under way, {waiting} messages waiting, {redriven} dead letters brought back",
-                    stories.len(),
-                ));
+                self.progress
+                    .say(format_args!("{} orders under way, {waiting} messages waiting", stories.len(),));
             }
         }
         stories.abort_all();
@@ -226,7 +231,7 @@ impl Run<'_> {
             slow,
             samples,
             unbalanced,
-            redriven,
+            moved_back,
             load,
             settling,
         })
@@ -273,9 +278,7 @@ impl Run<'_> {
         done: &Mistreatment,
         evidence: &Evidence,
         board: &Board,
-        poison: &[SetAside],
-    ) -> Vec<Vec<(String, String)>> {
-        let figure = |name: &str, value: &dyn ToString| (name.to_owned(), value.to_string());
+    ) -> Vec<Figures> {
         let mut by_way = vec![figure("orders", &orders.len()), figure("in flight", &self.options.in_flight)];
         for way in Way::ALL {
             let count = orders.iter().filter(|planned| planned.way == way).count();
@@ -300,8 +303,6 @@ impl Run<'_> {
         let kills: usize = done.kills.values().sum();
         let mistreated = vec![
             figure("poison sent", &poisoned),
-            figure("poison to be set aside", &poison.len()),
-            figure("poison set aside", &evidence.set_aside.len()),
             figure("calls to AWS", &traffic.seen),
             figure("calls throttled", &traffic.throttled),
             figure("calls carried out, reply lost", &traffic.replies_lost),
@@ -311,7 +312,6 @@ impl Run<'_> {
             figure("processes killed", &kills),
             figure("functions killed", &done.kills.len()),
             figure("orders slower than 20 s", &done.slow),
-            figure("dead letters brought back at the end", &done.redriven),
         ];
         let sum = |part: fn(&domain::StockLevel) -> u64| -> u64 { evidence.levels.values().map(part).sum() };
         let stock = vec![
@@ -331,16 +331,56 @@ impl Run<'_> {
     }
 }
 
-/// The queues that are not empty, the quarantine aside.
-async fn left_over(stack: &Stack) -> Result<Vec<(String, u64)>> {
-    let mut left_over = Vec::new();
-    for queue in queues(stack).await?.into_iter().filter(|queue| !queue.is_quarantine()) {
+type Figures = Vec<(String, String)>;
+
+fn figure(name: &str, value: &dyn ToString) -> (String, String) {
+    (name.to_owned(), value.to_string())
+}
+
+/// What quarantine holds, who was told, and what came back.
+fn figures_of_given_up(evidence: &Evidence, poison: &[SetAside], done: &Mistreatment) -> Figures {
+    let given_up = &evidence.given_up;
+    let of_archiver = poison.iter().filter(|one| one.consumer == ARCHIVER).count();
+    let announced: usize = announced(&evidence.lake).values().map(Vec::len).sum();
+    let open = given_up.ledger.iter().filter(|record| record.state.is_open()).count();
+    vec![
+        figure("poison expected in quarantine", &(poison.len() - of_archiver)),
+        figure("objects in quarantine", &given_up.objects.len()),
+        figure("ops.event-quarantined.v1, distinct", &announced),
+        figure("consumers and reasons in quarantine", &given_up.groups().len()),
+        figure("consumers and reasons told in alerts", &given_up.told().len()),
+        figure("messages told in alerts", &given_up.told().values().sum::<usize>()),
+        figure("poison expected apart in the lake", &of_archiver),
+        figure("lines apart in the lake", &evidence.lake.undecodable.len()),
+        figure("dead letters in the ledger", &given_up.ledger.len()),
+        figure("  sent back in the end", &open),
+        figure("  in quarantine in the end", &(given_up.ledger.len() - open)),
+        figure("redrives by the ledger", &given_up.redriven()),
+        figure("moved back by the payment provider", &done.moved_back),
+    ]
+}
+
+fn figures_of_queues(depths: &[(Queue, Depth)]) -> Figures {
+    let count = |is_it: fn(&Queue) -> bool| depths.iter().filter(|(queue, _)| is_it(queue)).count();
+    let sum = |part: fn(&Depth) -> u64| -> u64 { depths.iter().map(|(_, depth)| part(depth)).sum() };
+    vec![
+        figure("queues looked at", &depths.len()),
+        figure("  dead-letter queues", &count(Queue::is_dead_letter)),
+        figure("  quarantine queues", &count(Queue::is_quarantine)),
+        figure("messages left, visible", &sum(|depth| depth.visible)),
+        figure("messages left, not visible", &sum(|depth| depth.not_visible)),
+        figure("messages left, delayed", &sum(|depth| depth.delayed)),
+    ]
+}
+
+/// Every queue but the test's own, and how many messages are in it.
+async fn depths(stack: &Stack) -> Result<Vec<(Queue, Depth)>> {
+    let mut depths = Vec::new();
+    for queue in queues(stack).await? {
         let depth = depth(stack, &queue.url).await?;
-        if depth > 0 {
-            left_over.push((queue.name, depth));
-        }
+        depths.push((queue, depth));
     }
-    Ok(left_over)
+    Ok(depths)
 }
 
 /// Looks at the stock until told to stop. Says how many levels were seen, and which did not add up.

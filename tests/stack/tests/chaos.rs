@@ -23,7 +23,10 @@ fn eighty_mistreated_orders_take_effect_once_and_lose_nothing() {
         "duplicates put on the bus",
         "duplicates put in a queue",
         "orders posted twice",
-        "poison set aside",
+        "objects in quarantine",
+        "ops.event-quarantined.v1, distinct",
+        "messages told in alerts",
+        "redrives by the ledger",
         "calls throttled",
         "calls carried out, reply lost",
         "calls carried out in part",
@@ -33,4 +36,6 @@ fn eighty_mistreated_orders_take_effect_once_and_lose_nothing() {
         assert!(report.count(name) > 0, "{name}");
     }
     assert!(report.count("functions killed") > 3);
+    // Every queue of the stack was looked at: those that the reprocessor empties are among them.
+    assert!(report.count("  dead-letter queues") > 6 && report.count("  quarantine queues") == 1);
 }

@@ -9,6 +9,8 @@ use serde_json::{Value, json};
 
 /// What the names of the backbone's own resources begin with.
 const STACK: &str = "orderbus-local-";
+/// What the names of the test's own queues begin with.
+pub(crate) const OWN_QUEUES: &str = "chaos-";
 
 /// A function behind a rule and a queue.
 #[derive(Debug, Clone)]
@@ -54,7 +56,7 @@ pub(crate) async fn consumers(stack: &Stack) -> Result<Vec<Consumer>> {
     Ok(consumers)
 }
 
-/// A queue of the backbone or of the payment provider.
+/// A queue that was deployed: the backbone's, or the payment provider's.
 #[derive(Debug, Clone)]
 pub(crate) struct Queue {
     pub(crate) name: String,
@@ -78,7 +80,7 @@ impl Queue {
     }
 }
 
-/// Every queue that was deployed.
+/// Every queue there is but the test's own.
 pub(crate) async fn queues(stack: &Stack) -> Result<Vec<Queue>> {
     let listed = stack.sdk().sqs().list_queues().max_results(1_000).send().await;
     let listed = listed.context("cannot list the queues")?;
@@ -86,22 +88,46 @@ pub(crate) async fn queues(stack: &Stack) -> Result<Vec<Queue>> {
         .queue_urls()
         .iter()
         .map(|url| Queue { name: url.rsplit('/').next().unwrap_or_default().to_owned(), url: url.clone() });
-    let is_deployed =
-        |queue: &Queue| queue.name.starts_with(STACK) || queue.name.starts_with("payment-provider-local-");
-    Ok(queues.filter(is_deployed).collect())
+    Ok(queues.filter(|queue| !queue.name.starts_with(OWN_QUEUES)).collect())
 }
 
-/// How many messages are in a queue, whether or not somebody is at work on them.
-pub(crate) async fn depth(stack: &Stack, queue_url: &str) -> Result<u64> {
+/// How many messages are in a queue.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Depth {
+    /// Nobody has received them, or they have come back.
+    pub(crate) visible: u64,
+    /// Somebody is at work on them, or they wait for another delivery.
+    pub(crate) not_visible: u64,
+    /// They were sent with a delay.
+    pub(crate) delayed: u64,
+}
+
+impl Depth {
+    /// However they are in it.
+    pub(crate) fn total(self) -> u64 {
+        self.visible + self.not_visible + self.delayed
+    }
+}
+
+/// Looks how many messages are in a queue.
+pub(crate) async fn depth(stack: &Stack, queue_url: &str) -> Result<Depth> {
+    use QueueAttributeName::{
+        ApproximateNumberOfMessages, ApproximateNumberOfMessagesDelayed,
+        ApproximateNumberOfMessagesNotVisible,
+    };
     let names = [
-        QueueAttributeName::ApproximateNumberOfMessages,
-        QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
-        QueueAttributeName::ApproximateNumberOfMessagesDelayed,
+        ApproximateNumberOfMessages,
+        ApproximateNumberOfMessagesNotVisible,
+        ApproximateNumberOfMessagesDelayed,
     ];
     let request = stack.sdk().sqs().get_queue_attributes().queue_url(queue_url);
     let answer = request.set_attribute_names(Some(names.to_vec())).send().await;
     let attributes = answer.context("cannot read a queue's attributes")?.attributes.unwrap_or_default();
-    Ok(attributes.values().filter_map(|value| value.parse::<u64>().ok()).sum())
+    let [visible, not_visible, delayed] = names.map(|name| {
+        let count = attributes.get(&name).with_context(|| format!("{queue_url} has no {name}"))?;
+        count.parse().with_context(|| format!("{name} of {queue_url} is no number"))
+    });
+    Ok(Depth { visible: visible?, not_visible: not_visible?, delayed: delayed? })
 }
 
 /// Makes every queue impatient: a message comes back soon after its function was killed, and is given up on after a few

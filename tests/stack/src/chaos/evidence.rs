@@ -4,16 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use aws::{DynamoDbOrderStore, DynamoDbShipmentStore, S3QuarantineStore};
+use aws::{DynamoDbOrderStore, DynamoDbShipmentStore};
 use aws_sdk_dynamodb::types::AttributeValue;
 use contracts::RecordedFact;
 use domain::{OrderId, Reservation, Settlement, Shipment, StockLevel};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use orderbus::stack::Stack;
-use ports::{OrderStore, OrderViewStore, QuarantineStore, ShipmentStore, StockCounts, StockStore};
+use ports::{OrderStore, OrderViewStore, ShipmentStore, StockCounts, StockStore};
 use serde_json::Value;
 
-use super::poison::{ARCHIVER, SetAside, UNDECODABLE, mark_in};
+use super::consumers::OWN_QUEUES;
+use super::given_up::GivenUp;
 
 /// How many reads are under way at once.
 const READS_MAX: usize = 16;
@@ -26,9 +27,7 @@ pub(crate) struct Evidence {
     /// The keys of every item about an order, by table: there may be orders that nobody placed.
     pub(crate) keys: BTreeMap<&'static str, BTreeSet<String>>,
     pub(crate) lake: Lake,
-    pub(crate) set_aside: Vec<SetAside>,
-    /// What was set aside without being poison, in words.
-    pub(crate) set_aside_unexpectedly: Vec<String>,
+    pub(crate) given_up: GivenUp,
     /// The ids of what the fulfilment centre was told, and by whom it is about.
     pub(crate) notices: BTreeMap<String, BTreeSet<String>>,
 }
@@ -52,14 +51,34 @@ pub(crate) struct Lake {
     pub(crate) undecodable: Vec<String>,
 }
 
+/// Queues of the test's own that hear what the backbone tells people.
+#[derive(Debug)]
+pub(crate) struct Inboxes {
+    /// What the fulfilment centre is told.
+    notices: String,
+    /// What whoever is on call is told.
+    alerts: String,
+}
+
+impl Inboxes {
+    /// Subscribes to both.
+    pub(crate) async fn subscribe(stack: &Stack) -> Result<Self> {
+        let notices =
+            subscribe(stack, "fulfilment-centre", stack.output("FulfilmentTopicArn")?, true).await?;
+        let alerts = subscribe(stack, "on-call", stack.output("AlarmTopicArn")?, false).await?;
+        Ok(Self { notices, alerts })
+    }
+}
+
 /// Reads everything about these orders.
-pub(crate) async fn gather(stack: &Arc<Stack>, orders: &[OrderId], notices: &str) -> Result<Evidence> {
+pub(crate) async fn gather(stack: &Arc<Stack>, orders: &[OrderId], inboxes: &Inboxes) -> Result<Evidence> {
     let levels = stack.stock()?.levels().await.context("cannot read the stock")?;
-    let lake = lake(stack).await?;
     let mut evidence = Evidence {
         levels: levels.into_iter().map(|(sku, level)| (sku.to_string(), level)).collect(),
         orders: records(stack, orders).await?,
-        notices: told(stack, notices).await?,
+        lake: lake(stack).await?,
+        given_up: GivenUp::read(stack, &inboxes.alerts).await?,
+        notices: told(stack, &inboxes.notices).await?,
         ..Evidence::default()
     };
     for (name, table, key, prefix) in [
@@ -70,33 +89,7 @@ pub(crate) async fn gather(stack: &Arc<Stack>, orders: &[OrderId], notices: &str
     ] {
         evidence.keys.insert(name, keys(stack, stack.output(table)?, key, prefix).await?);
     }
-    for text in &lake.undecodable {
-        evidence.sort(text, ARCHIVER, UNDECODABLE);
-    }
-    evidence.lake = lake;
-    let quarantine = stack.output("QuarantineQueueUrl")?;
-    let mut quarantined = quarantined(stack, quarantine).await?;
-    quarantined.extend(in_quarantine(stack).await?);
-    for Quarantined { body, consumer, reason } in quarantined {
-        evidence.sort(&body, &consumer, &reason);
-    }
-    evidence.set_aside.sort();
     Ok(evidence)
-}
-
-impl Evidence {
-    fn sort(&mut self, text: &str, consumer: &str, reason: &str) {
-        match mark_in(text) {
-            Some(mark) => {
-                let (consumer, reason) = (consumer.to_owned(), reason.to_owned());
-                self.set_aside.push(SetAside { mark, consumer, reason });
-            }
-            None => {
-                let start: String = text.chars().take(200).collect();
-                self.set_aside_unexpectedly.push(format!("{consumer} set aside ({reason}): {start}"));
-            }
-        }
-    }
 }
 
 async fn records(stack: &Arc<Stack>, orders: &[OrderId]) -> Result<BTreeMap<OrderId, Records>> {
@@ -164,88 +157,41 @@ async fn lake(stack: &Stack) -> Result<Lake> {
     Ok(lake)
 }
 
-struct Quarantined {
-    body: String,
-    consumer: String,
-    reason: String,
+/// A queue of the test's own that hears everything a topic tells.
+async fn subscribe(stack: &Stack, name: &str, topic: &str, is_raw: bool) -> Result<String> {
+    let name = format!("{OWN_QUEUES}{name}");
+    let queue = stack.sdk().sqs().create_queue().queue_name(&name).send().await;
+    let url = queue.context("cannot create a queue")?.queue_url.context("a queue without an address")?;
+    let subscription = stack.sdk().sns().subscribe().topic_arn(topic).protocol("sqs");
+    let subscription = subscription.endpoint(format!("arn:aws:sqs:us-east-1:000000000000:{name}"));
+    let subscription = subscription.attributes("RawMessageDelivery", is_raw.to_string());
+    subscription.send().await.context("cannot subscribe")?;
+    Ok(url)
 }
 
-/// Everything in quarantine.
-async fn in_quarantine(stack: &Stack) -> Result<Vec<Quarantined>> {
-    const PAGE: usize = 1_000;
-    let store = S3QuarantineStore::new(stack.sdk().s3(), stack.output("QuarantineBucketName")?.to_owned());
-    let mut all = Vec::new();
-    let mut last = None;
-    loop {
-        let ids = store.ids("", last.as_ref(), PAGE).await.context("cannot list the quarantine")?;
-        for id in &ids {
-            let object = store.find(id).await.context("cannot read the quarantine")?;
-            let object = object.with_context(|| format!("{id} is not in quarantine any more"))?;
-            all.push(Quarantined {
-                body: object.body,
-                consumer: object.concerning.consumer,
-                reason: object.reason.code,
-            });
-        }
-        if ids.len() < PAGE {
-            return Ok(all);
-        }
-        last = ids.last().cloned();
-    }
-}
-
-/// Everything that is still on its way to quarantine, which is left there.
-async fn quarantined(stack: &Stack, queue_url: &str) -> Result<Vec<Quarantined>> {
-    let mut all = Vec::new();
+/// The body of every message in a queue of the test's own.
+pub(crate) async fn read_all(stack: &Stack, queue_url: &str) -> Result<Vec<String>> {
+    let mut bodies = Vec::new();
     loop {
         let request = stack.sdk().sqs().receive_message().queue_url(queue_url).max_number_of_messages(10);
-        let request = request.visibility_timeout(600).message_attribute_names("All");
-        let received =
-            request.send().await.context("cannot read the quarantine")?.messages.unwrap_or_default();
-        if received.is_empty() {
-            return Ok(all);
+        let received = request.visibility_timeout(600).send().await.context("cannot read a queue")?;
+        let messages = received.messages.unwrap_or_default();
+        if messages.is_empty() {
+            return Ok(bodies);
         }
-        for message in received {
-            let attribute = |name: &str| {
-                let value = message.message_attributes().and_then(|all| all.get(name));
-                value.and_then(|value| value.string_value()).unwrap_or_default().to_owned()
-            };
-            all.push(Quarantined {
-                consumer: attribute("consumer"),
-                reason: attribute("reasonCode"),
-                body: message.body().unwrap_or_default().to_owned(),
-            });
-        }
+        bodies.extend(messages.into_iter().filter_map(|message| message.body));
     }
-}
-
-/// A queue of the fulfilment centre's own, which hears all notices.
-pub(crate) async fn subscribe_to_notices(stack: &Stack) -> Result<String> {
-    const NAME: &str = "chaos-fulfilment-centre";
-    let queue = stack.sdk().sqs().create_queue().queue_name(NAME).send().await;
-    let url = queue.context("cannot create a queue")?.queue_url.context("a queue without an address")?;
-    let topic = stack.output("FulfilmentTopicArn")?;
-    let subscription = stack.sdk().sns().subscribe().topic_arn(topic).protocol("sqs");
-    let subscription = subscription.endpoint(format!("arn:aws:sqs:us-east-1:000000000000:{NAME}"));
-    subscription.attributes("RawMessageDelivery", "true").send().await.context("cannot subscribe")?;
-    Ok(url)
 }
 
 /// The ids of the shipments that the fulfilment centre was told to send, by order.
 async fn told(stack: &Stack, queue_url: &str) -> Result<BTreeMap<String, BTreeSet<String>>> {
     let mut notices: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    loop {
-        let request = stack.sdk().sqs().receive_message().queue_url(queue_url).max_number_of_messages(10);
-        let received = request.visibility_timeout(600).send().await.context("cannot read the notices")?;
-        if received.messages().is_empty() {
-            return Ok(notices);
-        }
-        for message in received.messages() {
-            let notice: Value = serde_json::from_str(message.body().unwrap_or_default())?;
-            if notice["kind"] == "ship" {
-                let text = |name: &str| notice[name].as_str().unwrap_or_default().to_owned();
-                notices.entry(text("orderId")).or_default().insert(text("shipmentId"));
-            }
+    for body in read_all(stack, queue_url).await? {
+        let notice: Value = serde_json::from_str(&body)?;
+        if notice["kind"] == "ship" {
+            let text = |name: &str| notice[name].as_str().unwrap_or_default().to_owned();
+            notices.entry(text("orderId")).or_default().insert(text("shipmentId"));
         }
     }
+    Ok(notices)
 }

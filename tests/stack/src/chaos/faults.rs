@@ -21,15 +21,24 @@ pub struct Shares {
     pub delayed: f64,
     /// Whether there are storms as well: now and then, a service refuses every call for longer than the SDK keeps trying.
     pub storms: bool,
+    /// From the first call to Step Functions on, every call to it is refused for so long. Chosen longer than all deliveries
+    /// of a message take, it makes dead letters for certain.
+    pub outage: Duration,
 }
 
 impl Shares {
     /// None of any.
-    pub const NONE: Self =
-        Self { throttled: 0.0, reply_lost: 0.0, partial: 0.0, delayed: 0.0, storms: false };
+    pub const NONE: Self = Self {
+        storms: false,
+        throttled: 0.0,
+        reply_lost: 0.0,
+        partial: 0.0,
+        delayed: 0.0,
+        outage: Duration::ZERO,
+    };
     /// About every fifth call goes wrong, and every few seconds a service is gone for about one.
     pub const ROUGH: Self =
-        Self { throttled: 12.0, reply_lost: 3.0, partial: 12.0, delayed: 4.0, storms: true };
+        Self { storms: true, throttled: 12.0, reply_lost: 3.0, partial: 12.0, delayed: 4.0, ..Self::NONE };
 }
 
 /// How long a storm lasts at least and at most. The SDK's three attempts are over in less than 200 ms.
@@ -106,16 +115,20 @@ pub(crate) struct Dice {
     rng: Rng,
     /// The next storm of each service: when it begins and when it is over.
     storms: HashMap<Service, (Instant, Instant)>,
+    /// When the outage began, once it has.
+    outage_began: Option<Instant>,
 }
 
 impl Dice {
     pub(crate) fn new(seed: u64) -> Self {
-        Self { rng: Rng::with_seed(seed), storms: HashMap::new() }
+        Self { rng: Rng::with_seed(seed), storms: HashMap::new(), outage_began: None }
     }
 
     /// The fault of a call that comes `now`.
     pub(crate) fn fault(&mut self, shares: Shares, call: &Call, request: &Message, now: Instant) -> Fault {
-        if (shares.storms && self.is_stormy(call.service, now)) || self.happens(shares.throttled) {
+        let is_gone = self.is_out(shares.outage, call.service, now)
+            || (shares.storms && self.is_stormy(call.service, now));
+        if is_gone || self.happens(shares.throttled) {
             return Fault::Refused(Box::new(self.refusal(call, request)));
         }
         if self.happens(shares.reply_lost) {
@@ -135,6 +148,12 @@ impl Dice {
             return Fault::Delayed(Duration::from_millis(self.rng.u64(DELAY_MS)));
         }
         Fault::None
+    }
+
+    fn is_out(&mut self, outage: Duration, service: Service, now: Instant) -> bool {
+        service == Service::StepFunctions
+            && !outage.is_zero()
+            && now < *self.outage_began.get_or_insert(now) + outage
     }
 
     fn is_stormy(&mut self, service: Service, now: Instant) -> bool {
@@ -380,6 +399,24 @@ mod tests {
         let (call, now) = (Call::of(request).unwrap(), Instant::now());
         let mut dice = Dice::new(seed);
         (0..count).map(|_| dice.fault(shares, &call, request, now)).collect()
+    }
+
+    #[test]
+    fn an_outage_begins_with_the_first_call_refuses_all_and_ends() {
+        let outage = Duration::from_secs(25);
+        let shares = Shares { outage, ..Shares::NONE };
+        let of = |service, target| request(service, target, &json!({}));
+        let (tasks, table) =
+            (of("states", "AWSStepFunctions.SendTaskSuccess"), of("dynamodb", "DynamoDB_20120810.GetItem"));
+        let (mut dice, begun) = (Dice::new(1), Instant::now());
+        let mut is_refused = |shares, request: &Message, after_s| {
+            let now = begun + Duration::from_secs(after_s);
+            matches!(dice.fault(shares, &Call::of(request).unwrap(), request, now), Fault::Refused(_))
+        };
+        assert!(!is_refused(Shares::NONE, &tasks, 0), "not while there are no faults");
+        assert!(is_refused(shares, &tasks, 100) && is_refused(shares, &tasks, 124));
+        assert!(!is_refused(shares, &table, 110), "other services are there");
+        assert!(!is_refused(shares, &tasks, 125), "it is over");
     }
 
     #[test]

@@ -6,9 +6,13 @@ use contracts::{Data, Event, RecordedFact, fact_of};
 use domain::{OrderId, StockLevel};
 use serde_json::Value;
 
+use super::consumers::{Depth, Queue};
 use super::evidence::{Evidence, Records};
+use super::given_up::{
+    each_dead_letter_came_back_or_is_kept, each_group_is_alerted, each_object_is_announced_once,
+};
 use super::plan::Planned;
-use super::poison::SetAside;
+use super::poison::{ARCHIVER, SetAside, UNDECODABLE, mark_in};
 use crate::ways::{CONTENDED, End, Way};
 
 /// One thing that must be so, of how many it was asked, and of which it is not so.
@@ -23,7 +27,7 @@ pub struct Invariant {
 }
 
 impl Invariant {
-    fn of<T>(
+    pub(crate) fn of<T>(
         name: &'static str,
         subjects: impl IntoIterator<Item = T>,
         mut check: impl FnMut(T) -> Result<(), String>,
@@ -60,9 +64,8 @@ pub(crate) struct Subject<'a> {
     pub(crate) poison: &'a [SetAside],
     /// What clients were answered that they should not have been.
     pub(crate) complaints: &'a [String],
-    /// Queues that are not empty, with their depths.
-    pub(crate) left_over: &'a [(String, u64)],
-    pub(crate) queues: usize,
+    /// Every queue but the test's own, and how many messages are in it.
+    pub(crate) queues: &'a [(Queue, Depth)],
 }
 
 /// Asks everything.
@@ -78,6 +81,9 @@ pub(crate) fn check(subject: &Subject<'_>) -> Vec<Invariant> {
         archive_is_what_was_published(subject),
         view_is_fold_of_archive(subject, &archive),
         poison_is_set_aside(subject),
+        each_object_is_announced_once(&subject.evidence.given_up, &subject.evidence.lake),
+        each_group_is_alerted(&subject.evidence.given_up),
+        each_dead_letter_came_back_or_is_kept(&subject.evidence.given_up),
         nothing_is_left(subject),
         clients_are_answered(subject),
     ]
@@ -315,34 +321,57 @@ fn status_of(facts: &[RecordedFact]) -> &'static str {
 
 fn poison_is_set_aside(subject: &Subject<'_>) -> Invariant {
     let expected: BTreeSet<&SetAside> = subject.poison.iter().collect();
-    let found: BTreeSet<&SetAside> = subject.evidence.set_aside.iter().collect();
-    let mut invariant = Invariant::of(
-        "poison is set aside with its reason, and nothing else is",
-        expected.union(&found),
-        |one| {
+    let (found, unexpected) = set_aside(subject.evidence);
+    let all: BTreeSet<&SetAside> = expected.iter().copied().chain(found.keys()).collect();
+    let mut invariant =
+        Invariant::of("poison is set aside once, with its reason, and nothing else is", all, |one| {
             let SetAside { mark, consumer, reason } = one;
-            match (expected.contains(one), found.contains(one)) {
-                (true, true) => Ok(()),
-                (true, false) => {
+            match (expected.contains(one), found.get(one)) {
+                (true, Some(1)) => Ok(()),
+                (true, Some(times)) => Err(format!("{mark} was set aside by {consumer} {times} times")),
+                (true, None) => {
                     Err(format!("{mark} is lost: {consumer} should have set it aside ({reason})"))
                 }
                 _ => Err(format!("{mark} was set aside by {consumer} ({reason}), which is not what it is")),
             }
-        },
-    );
-    invariant.asked += subject.evidence.set_aside_unexpectedly.len();
-    invariant.fallen.extend_from_slice(&subject.evidence.set_aside_unexpectedly);
+        });
+    invariant.asked += unexpected.len();
+    invariant.fallen.extend(unexpected);
     invariant
 }
 
+/// What was set aside, and how often: in the quarantine bucket, or by the archiver in the lake. And what was set aside
+/// without being poison, in words.
+fn set_aside(evidence: &Evidence) -> (BTreeMap<SetAside, usize>, Vec<String>) {
+    let (mut found, mut unexpected) = (BTreeMap::new(), Vec::new());
+    let in_quarantine = evidence.given_up.objects.iter().map(|object| {
+        (object.body.as_str(), object.concerning.consumer.as_str(), object.reason.code.as_str())
+    });
+    // The lake is written at least once; a line that is written again is the same.
+    let in_lake: BTreeSet<&String> = evidence.lake.undecodable.iter().collect();
+    let in_lake = in_lake.into_iter().map(|line| (line.as_str(), ARCHIVER, UNDECODABLE));
+    for (text, consumer, reason) in in_quarantine.chain(in_lake) {
+        match mark_in(text) {
+            Some(mark) => {
+                let (consumer, reason) = (consumer.to_owned(), reason.to_owned());
+                *found.entry(SetAside { mark, consumer, reason }).or_default() += 1;
+            }
+            None => unexpected.push(format!("{consumer} set aside ({reason}) what is no poison")),
+        }
+    }
+    (found, unexpected)
+}
+
 fn nothing_is_left(subject: &Subject<'_>) -> Invariant {
-    let mut invariant = Invariant::of(
-        "no message waits to be delivered, or was given up on",
-        subject.left_over,
-        |(queue, depth)| Err(format!("{depth} messages are in {queue}")),
-    );
-    invariant.asked = subject.queues;
-    invariant
+    let name = "every queue is empty, dead-letter queues and quarantine queue included";
+    Invariant::of(name, subject.queues, |(queue, depth)| {
+        let Depth { visible, not_visible, delayed } = depth;
+        if depth.total() == 0 {
+            Ok(())
+        } else {
+            Err(format!("{}: {visible} visible, {not_visible} not visible, {delayed} delayed", queue.name))
+        }
+    })
 }
 
 fn clients_are_answered(subject: &Subject<'_>) -> Invariant {
@@ -355,18 +384,22 @@ fn clients_are_answered(subject: &Subject<'_>) -> Invariant {
 #[cfg(test)]
 mod tests {
     use contracts::{
-        Money, OrderAccepted, OrderConfirmed, PaymentCaptured, PaymentRequested, ShipmentScheduled,
-        StockReserved, order_id_of_key,
+        EventQuarantined, Money, OrderAccepted, OrderConfirmed, PaymentCaptured, PaymentRequested,
+        ShipmentScheduled, StockReserved, order_id_of_key, quarantine_id,
     };
     use domain::{
-        EventId, Outcome, Quantity, Reservation, Settlement, Shipment, ShipmentDecision, Sku, StockDecision,
+        Attempt, Concerning, EventId, Failure, Outcome, Quantity, QuarantineId, RedriveKey, RedriveReason,
+        RedriveRecord, RedriveState, Reservation, Settlement, Shipment, ShipmentDecision, Sku, StockDecision,
         StockLine, Timestamp,
     };
+    use ports::{Alert, QuarantineObject};
 
     use super::*;
+    use crate::chaos::given_up::GivenUp;
     use crate::ways::SKUS;
 
-    /// A run of one order that was shipped and one poisoned message, in which everything is as it must be.
+    /// A run of one order that was shipped, one poisoned message and one dead letter that was sent back, in which everything
+    /// is as it must be.
     struct Run {
         orders: Vec<Planned>,
         evidence: Evidence,
@@ -374,7 +407,7 @@ mod tests {
         stocked: BTreeMap<String, u64>,
         unbalanced: Vec<String>,
         poison: Vec<SetAside>,
-        left_over: Vec<(String, u64)>,
+        queues: Vec<(Queue, Depth)>,
         complaints: Vec<String>,
     }
 
@@ -397,15 +430,19 @@ mod tests {
                 reason: "not_json".to_owned(),
             };
             let mut run = Self {
-                evidence: Evidence { set_aside: vec![poison.clone()], ..Evidence::default() },
+                evidence: Evidence::default(),
                 published: BTreeSet::new(),
                 stocked: BTreeMap::from([(SKUS[0].to_owned(), 10)]),
                 unbalanced: Vec::new(),
                 poison: vec![poison],
-                left_over: Vec::new(),
+                queues: ["OrderPlacedQueue", "OrderPlacedDeadLetterQueue", "QuarantineQueue"]
+                    .map(|name| (Queue { name: name.to_owned(), url: String::new() }, Depth::default()))
+                    .into(),
                 complaints: Vec::new(),
                 orders: vec![planned],
             };
+            run.give_up("poison-0");
+            run.evidence.given_up.ledger.push(record("e-1", RedriveState::Waiting));
             let level = StockLevel { available: 8, reserved: 2, shipped: 0, received: 10 };
             run.evidence.levels.insert(SKUS[0].to_owned(), level);
             let at = Timestamp::from_unix_ms(0);
@@ -443,18 +480,54 @@ mod tests {
 
         /// Everybody hears of an event.
         fn happens(&mut self, id: &str, data: Data) {
-            let event = Event {
-                id: EventId::parse(id).unwrap(),
-                subject: self.orders[0].order_id.clone().into(),
-                time: Timestamp::from_unix_ms(0),
-                correlation_id: "c".to_owned(),
-                causation_id: None,
-                traceparent: None,
-                data,
-            };
-            self.evidence.lake.events.entry(id.to_owned()).or_default().push(line_of(&event));
-            self.published.insert(id.to_owned());
+            let event = event(id, self.orders[0].order_id.clone().into(), data);
             self.records().facts.extend(fact_of(&event));
+            self.hear(&event);
+        }
+
+        fn hear(&mut self, event: &Event) {
+            let id = event.id.as_str().to_owned();
+            self.evidence.lake.events.entry(id.clone()).or_default().push(line_of(event));
+            self.published.insert(id);
+        }
+
+        /// A message of this content is given up on, and all that follows is done.
+        fn give_up(&mut self, body: &str) {
+            let record = record(body, RedriveState::Quarantined);
+            let id = quarantine_id(&record.key, 0);
+            self.announce(&id, &format!("announcing-{body}"));
+            let object = QuarantineObject {
+                id,
+                key: record.key.clone(),
+                attempt: record.attempt,
+                concerning: record.concerning.clone(),
+                reason: record.reason.clone(),
+                first_failed_at: record.first_failed_at,
+                last_failed_at: record.last_failed_at,
+                quarantined_at: record.last_failed_at,
+                body: body.to_owned(),
+            };
+            let GivenUp { objects, alerts, ledger } = &mut self.evidence.given_up;
+            objects.push(object);
+            ledger.push(record);
+            alerts.push(alert("order-placed gave up on a message (not_json)"));
+        }
+
+        fn announce(&mut self, id: &QuarantineId, event_id: &str) {
+            let at = "2026-01-31T12:00:00Z".to_owned();
+            let data = EventQuarantined {
+                quarantine_id: id.to_string(),
+                consumer: "order-placed".to_owned(),
+                reason_code: "not_json".to_owned(),
+                reason: "line 1".to_owned(),
+                attempts: 1,
+                first_failed_at: at.clone(),
+                last_failed_at: at,
+                message_event_id: None,
+                message_event_type: None,
+                order_id: None,
+            };
+            self.hear(&event(event_id, id.clone().into(), data.into()));
         }
 
         fn records(&mut self) -> &mut Records {
@@ -471,12 +544,39 @@ mod tests {
                 unbalanced: &self.unbalanced,
                 poison: &self.poison,
                 complaints: &self.complaints,
-                left_over: &self.left_over,
-                queues: 1,
+                queues: &self.queues,
             });
             assert!(invariants.iter().all(|invariant| invariant.asked > 0), "each was asked");
             invariants.iter().filter(|one| !one.holds()).map(|one| one.name).collect()
         }
+    }
+
+    fn event(id: &str, subject: domain::Subject, data: Data) -> Event {
+        Event {
+            id: EventId::parse(id).unwrap(),
+            subject,
+            time: Timestamp::from_unix_ms(0),
+            correlation_id: "c".to_owned(),
+            causation_id: None,
+            traceparent: None,
+            data,
+        }
+    }
+
+    fn record(message: &str, state: RedriveState) -> RedriveRecord {
+        let at = Timestamp::from_unix_ms(0);
+        let failure = Failure {
+            attempt: Attempt::default().next(),
+            at,
+            due_at: at,
+            reason: RedriveReason { code: "not_json".to_owned(), text: "line 1".to_owned() },
+            concerning: Concerning { consumer: "order-placed".to_owned(), ..Concerning::default() },
+        };
+        RedriveRecord { state, ..RedriveRecord::begin(RedriveKey::new("order-placed", message), &failure) }
+    }
+
+    fn alert(text: &str) -> Alert {
+        Alert { subject: format!("Orderbus: {text}"), line: String::new() }
     }
 
     fn line_of(event: &Event) -> String {
@@ -552,7 +652,12 @@ mod tests {
     const LETTER: &str = "an event is the same however often it is published";
     const ARCHIVED: &str = "archived events = published events";
     const FOLD: &str = "the read model is the fold of the archive";
-    const POISON: &str = "poison is set aside with its reason, and nothing else is";
+    const POISON: &str = "poison is set aside once, with its reason, and nothing else is";
+    const ANNOUNCED: &str = "one ops.event-quarantined.v1 for each object in quarantine";
+    const ALERTED: &str = "whoever is on call was told of each consumer and reason, and of as many messages";
+    const LEDGER: &str =
+        "each dead letter was sent back or is in quarantine, by the ledger; some were sent back";
+    const EMPTY: &str = "every queue is empty, dead-letter queues and quarantine queue included";
 
     #[test]
     fn nothing_falls_in_a_healthy_run() {
@@ -651,17 +756,90 @@ mod tests {
     }
 
     #[test]
-    fn poison_that_is_lost_misnamed_or_taken_for_poison_is_noticed() {
-        assert_eq!(fallen_after(|run| run.evidence.set_aside.clear()), [POISON]);
-        assert_eq!(fallen_after(|run| run.evidence.set_aside[0].reason = "refused".to_owned()), [POISON]);
-        let innocent = |run: &mut Run| run.evidence.set_aside_unexpectedly.push("an order".to_owned());
-        assert_eq!(fallen_after(innocent), [POISON]);
+    fn poison_that_is_lost_misnamed_set_aside_twice_or_taken_for_poison_is_noticed() {
+        let lost = |run: &mut Run| {
+            run.poison.push(SetAside { mark: "poison-1".to_owned(), ..run.poison[0].clone() });
+        };
+        assert_eq!(fallen_after(lost), [POISON]);
+        let object = |run: &mut Run, change: fn(&mut QuarantineObject)| {
+            change(&mut run.evidence.given_up.objects[0]);
+        };
+        let other_reason = |object: &mut QuarantineObject| object.reason.code = "refused".to_owned();
+        assert_eq!(fallen_after(|run| object(run, other_reason)), [POISON, ANNOUNCED, ALERTED]);
+        let innocent = |object: &mut QuarantineObject| object.body = "an order".to_owned();
+        assert_eq!(fallen_after(|run| object(run, innocent)), [POISON]);
+        assert_eq!(fallen_after(|run| run.give_up("poison-0 again")), [POISON]);
+        let in_lake = |run: &mut Run, line: &str| run.evidence.lake.undecodable.push(line.to_owned());
+        assert_eq!(fallen_after(|run| in_lake(run, "poison-0")), [POISON]);
+        assert_eq!(fallen_after(|run| in_lake(run, "an order")), [POISON]);
+    }
+
+    #[test]
+    fn an_object_that_was_not_announced_or_not_once_is_noticed() {
+        let unannounced = |run: &mut Run| {
+            run.evidence.lake.events.remove("announcing-poison-0");
+            run.published.remove("announcing-poison-0");
+        };
+        assert_eq!(fallen_after(unannounced), [ANNOUNCED]);
+        let twice = |run: &mut Run| {
+            let id = run.evidence.given_up.objects[0].id.clone();
+            run.announce(&id, "announced-again");
+        };
+        assert_eq!(fallen_after(twice), [ANNOUNCED]);
+        let made_up = |run: &mut Run| {
+            run.announce(&quarantine_id(&RedriveKey::new("order-placed", "x"), 0), "announced-for-nothing");
+        };
+        assert_eq!(fallen_after(made_up), [ANNOUNCED]);
+    }
+
+    #[test]
+    fn an_alert_that_did_not_come_or_tells_of_too_few_is_noticed() {
+        let alerts = |run: &mut Run| std::mem::take(&mut run.evidence.given_up.alerts);
+        assert_eq!(fallen_after(|run| drop(alerts(run))), [ALERTED]);
+        // Somebody else's alarm is no alert of ours.
+        let other_alarm = |run: &mut Run| run.evidence.given_up.alerts[0].subject = "ALARM: 1".to_owned();
+        assert_eq!(fallen_after(other_alarm), [ALERTED]);
+        let one_of_two = |run: &mut Run| {
+            run.give_up("poison-1");
+            run.poison.push(SetAside { mark: "poison-1".to_owned(), ..run.poison[0].clone() });
+            run.evidence.given_up.alerts.pop();
+        };
+        assert_eq!(fallen_after(one_of_two), [ALERTED]);
+        let both_at_once = |run: &mut Run| {
+            one_of_two(run);
+            run.evidence.given_up.alerts = vec![alert("order-placed gave up on 2 messages (not_json)")];
+        };
+        assert_eq!(fallen_after(both_at_once), [""; 0]);
+        let for_nothing = |run: &mut Run| {
+            run.evidence.given_up.alerts.push(alert("order-placed gave up on a message (refused)"));
+        };
+        assert_eq!(fallen_after(for_nothing), [ALERTED]);
+    }
+
+    #[test]
+    fn a_dead_letter_that_is_neither_back_nor_kept_is_noticed() {
+        let state = |run: &mut Run, state| run.evidence.given_up.ledger[0].state = state;
+        assert_eq!(fallen_after(|run| state(run, RedriveState::Quarantining)), [LEDGER]);
+        assert_eq!(fallen_after(|run| state(run, RedriveState::Waiting)), [LEDGER]);
+        let not_kept = |run: &mut Run| {
+            run.evidence.given_up.ledger.push(record("e-2", RedriveState::Quarantined));
+        };
+        assert_eq!(fallen_after(not_kept), [LEDGER]);
+        let uncounted = |run: &mut Run| drop(run.evidence.given_up.ledger.remove(0));
+        assert_eq!(fallen_after(uncounted), [LEDGER]);
+        let nothing_sent_back = |run: &mut Run| run.evidence.given_up.ledger.truncate(1);
+        assert_eq!(fallen_after(nothing_sent_back), [LEDGER]);
     }
 
     #[test]
     fn what_is_left_in_a_queue_and_what_a_client_complains_of_is_noticed() {
-        let left = |run: &mut Run| run.left_over.push(("OrderPlacedDeadLetterQueue".to_owned(), 1));
-        assert_eq!(fallen_after(left), ["no message waits to be delivered, or was given up on"]);
+        for queue in 0..3 {
+            for depth in [(1, 0, 0), (0, 1, 0), (0, 0, 1)] {
+                let (visible, not_visible, delayed) = depth;
+                let left = |run: &mut Run| run.queues[queue].1 = Depth { visible, not_visible, delayed };
+                assert_eq!(fallen_after(left), [EMPTY], "{queue} {depth:?}");
+            }
+        }
         let complaint = |run: &mut Run| run.complaints.push("POST /orders answered 404".to_owned());
         assert_eq!(fallen_after(complaint), ["each client is answered as it should be"]);
     }

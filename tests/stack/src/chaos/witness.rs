@@ -20,6 +20,7 @@ use tokio::task::JoinSet;
 use super::consumers::Consumer;
 use super::poison::is_poison;
 
+/// Its queue, rule and target.
 const NAME: &str = "chaos-witness";
 const ACCOUNT: &str = "arn:aws:sqs:us-east-1:000000000000";
 /// Of a hundred events, so many are told again.
