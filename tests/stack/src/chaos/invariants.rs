@@ -768,7 +768,7 @@ mod tests {
         assert_eq!(fallen_after(|run| object(run, other_reason)), [POISON, ANNOUNCED, ALERTED]);
         let innocent = |object: &mut QuarantineObject| object.body = "an order".to_owned();
         assert_eq!(fallen_after(|run| object(run, innocent)), [POISON]);
-        assert_eq!(fallen_after(|run| run.give_up("poison-0 again")), [POISON]);
+        assert_eq!(fallen_after(|run| run.give_up("poison-0/again")), [POISON]);
         let in_lake = |run: &mut Run, line: &str| run.evidence.lake.undecodable.push(line.to_owned());
         assert_eq!(fallen_after(|run| in_lake(run, "poison-0")), [POISON]);
         assert_eq!(fallen_after(|run| in_lake(run, "an order")), [POISON]);
