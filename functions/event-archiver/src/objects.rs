@@ -1,3 +1,4 @@
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use contracts::parse_timestamp;
@@ -6,6 +7,7 @@ use ports::LakeObject;
 use serde::Deserialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
+use zstd::bulk::Compressor;
 
 /// One message of a batch.
 pub(crate) struct Message<'a> {
@@ -66,11 +68,23 @@ fn batch(kind: &Kind, hour: i64, mut lines: Vec<(String, usize)>) -> std::io::Re
     Ok(Batch {
         object: LakeObject {
             key: format!("{folder}/dt={date}/hour={hour}/{hash}.jsonl.zst"),
-            body: zstd::bulk::compress(content.as_bytes(), ZSTD_LEVEL)?,
+            body: compress(content.as_bytes())?,
             content_type: "application/zstd",
             content_encoding: None,
         },
         indexes,
+    })
+}
+
+thread_local! {
+    /// Made once a thread: its tables take longer to set up than a small object takes to compress.
+    static COMPRESSOR: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
+}
+
+fn compress(content: &[u8]) -> std::io::Result<Vec<u8>> {
+    COMPRESSOR.with_borrow_mut(|compressor| match compressor {
+        Some(compressor) => compressor.compress(content),
+        None => compressor.insert(Compressor::new(ZSTD_LEVEL)?).compress(content),
     })
 }
 

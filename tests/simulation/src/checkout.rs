@@ -43,6 +43,8 @@ pub(crate) struct Machine {
     pub(crate) clock: SimulatedClock,
     /// The attribute `checkout_execution` of the orders' items.
     pub(crate) claims: Arc<Mutex<BTreeMap<OrderId, String>>>,
+    /// How often a payment was to be requested and the call went wrong.
+    pub(crate) failed_requests: Arc<Mutex<BTreeMap<OrderId, usize>>>,
     pub(crate) payment_timeout_ms: i64,
     pub(crate) registration_timeout_ms: i64,
 }
@@ -152,6 +154,7 @@ impl Execution {
             self.machine.tasks.issue(&token);
             let event = event_of(reserved, event_id(&id), Some(reserved.id.clone()), entered_at, data.into());
             if self.publish(&event).await.is_err() {
+                *lock(&self.machine.failed_requests).entry(order_id.clone()).or_default() += 1;
                 // The attempt is over, and its token with it.
                 self.machine.tasks.time_out(&token);
                 self.sleep_ms(retry_delay_ms(attempt)).await;

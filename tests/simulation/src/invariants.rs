@@ -1,3 +1,4 @@
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::rc::Rc;
@@ -11,9 +12,12 @@ use memory::{StoredOrder, StoredShipment};
 use ports::{LakeObject, QuarantineObject};
 use serde::Deserialize;
 use serde_json::Value;
+use zstd::bulk::Decompressor;
 
 use crate::workload::{PlannedOrder, STOCK, Way};
 use crate::world::{REDRIVES_MAX, World};
+
+const PAYMENT_REQUESTED: &str = "payments.payment-requested.v1";
 
 /// What an event is, whoever's order it is about: its type, and the type of what caused it.
 type Kind = (String, String);
@@ -28,6 +32,9 @@ pub struct Seen {
     /// What caused it.
     pub causation_id: Option<String>,
 }
+
+/// All events of one order.
+pub type OrderEvents = BTreeSet<Seen>;
 
 /// All that is left when everything is over: what a replay must not change.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,8 +92,8 @@ struct CloudEvent<'a> {
 
 /// The events of each order, by its id: each once.
 #[must_use]
-pub fn events_of(world: &World) -> BTreeMap<String, BTreeSet<Seen>> {
-    let mut events: BTreeMap<String, BTreeSet<Seen>> = BTreeMap::new();
+pub fn events_of(world: &World) -> BTreeMap<String, OrderEvents> {
+    let mut events: BTreeMap<String, OrderEvents> = BTreeMap::new();
     let mut known = BTreeSet::new();
     let outside = world.outside();
     for accepted in &outside.accepted {
@@ -114,8 +121,17 @@ pub fn broken(world: &World) -> Vec<String> {
     let decided = Decided::of(world);
     for order in &world.planned {
         let none = BTreeSet::new();
-        order_ended_well(&decided, order, events.get(order.order_id.as_str()).unwrap_or(&none), &mut broken);
+        let events = events.get(order.order_id.as_str()).unwrap_or(&none);
+        order_ended_well(&decided, order, events, &mut broken);
+        // Each attempt to ask for the money has a token of its own; there is a further one only when a call went wrong.
+        let requests = events.iter().filter(|seen| seen.detail_type == PAYMENT_REQUESTED).count();
+        let failed = world.failed_requests(&order.order_id);
+        broken.unless(requests <= 1 + failed, || {
+            format!("order {}: {requests} payments were requested, {failed} calls went wrong", order.order_id)
+        });
     }
+    let (failed, faults) = (world.all_failed_requests(), world.outside().faults_met);
+    broken.unless(failed <= faults, || format!("{failed} payment requests failed of {faults} faults"));
     payment_ids(world, &mut broken);
     let strangers = events
         .keys()
@@ -189,7 +205,7 @@ fn stock(world: &World, broken: &mut Broken) {
 }
 
 /// The order has one outcome, everyone acted on it, and what was published follows from what was decided.
-fn order_ended_well(decided: &Decided, order: &PlannedOrder, events: &BTreeSet<Seen>, broken: &mut Broken) {
+fn order_ended_well(decided: &Decided, order: &PlannedOrder, events: &OrderEvents, broken: &mut Broken) {
     let id = &order.order_id;
     let what = |problem: &str| format!("order {id} ({:?}): {problem}", order.way);
     let stored = decided.orders.get(id);
@@ -269,7 +285,7 @@ fn order_ended_well(decided: &Decided, order: &PlannedOrder, events: &BTreeSet<S
     if order.call_off.is_some() && has(events, "orders.cancellation-requested.v1") {
         expect("orders.cancellation-requested.v1", "");
     }
-    let requested = "payments.payment-requested.v1";
+    let requested = PAYMENT_REQUESTED;
     let is_asked_for = has(events, requested);
     if is_asked_for {
         expect(requested, "inventory.stock-reserved.v1");
@@ -307,7 +323,7 @@ fn order_ended_well(decided: &Decided, order: &PlannedOrder, events: &BTreeSet<S
     });
 }
 
-fn has(events: &BTreeSet<Seen>, detail_type: &str) -> bool {
+fn has(events: &OrderEvents, detail_type: &str) -> bool {
     events.iter().any(|seen| seen.detail_type == detail_type)
 }
 
@@ -328,7 +344,13 @@ fn payment_ids(world: &World, broken: &mut Broken) {
 /// The read model is what the archive of the bus folds to.
 fn read_model(world: &World, broken: &mut Broken) {
     let mut folded: BTreeMap<OrderId, BTreeMap<String, Vec<RecordedFact>>> = BTreeMap::new();
-    for accepted in &world.outside().accepted {
+    let outside = world.outside();
+    let mut known = BTreeSet::new();
+    for accepted in &outside.accepted {
+        // An event that was published again to the letter says nothing new.
+        if !known.insert((&accepted.event_id, &accepted.detail)) {
+            continue;
+        }
         let (event_type, detail) = (accepted.event_type, &accepted.detail);
         let (source, detail_type) = (event_type.source(), event_type.as_str());
         let body = format!(r#"{{"source":"{source}","detail-type":"{detail_type}","detail":{detail}}}"#);
@@ -339,6 +361,8 @@ fn read_model(world: &World, broken: &mut Broken) {
             facts.entry(accepted.event_id.to_string()).or_default().extend(fact_of(&event.event));
         }
     }
+    drop(known);
+    drop(outside);
     let views = world.views.orders();
     let same = |(order_id, facts): (&OrderId, &BTreeMap<String, Vec<RecordedFact>>)| {
         let view = views.get(order_id).map(Vec::as_slice).unwrap_or_default();
@@ -412,9 +436,24 @@ fn archived(world: &World) -> Result<(BTreeSet<String>, BTreeSet<String>), Strin
     Ok((events, undecodable))
 }
 
+thread_local! {
+    /// Made once a thread: it takes longer to set up than a small object takes to read.
+    static DECOMPRESSOR: RefCell<Option<Decompressor<'static>>> = const { RefCell::new(None) };
+}
+
+fn decompress(body: &[u8]) -> std::io::Result<Vec<u8>> {
+    DECOMPRESSOR.with_borrow_mut(|decompressor| match decompressor {
+        Some(decompressor) => decompressor.decompress(body, LAKE_OBJECT_BYTES_MAX),
+        None => decompressor.insert(Decompressor::new()?).decompress(body, LAKE_OBJECT_BYTES_MAX),
+    })
+}
+
+/// More than any object of the lake holds here. What zstd says about an object's size is less and goes first.
+const LAKE_OBJECT_BYTES_MAX: usize = 1 << 24;
+
 fn read(object: &LakeObject) -> Result<Archived, Box<dyn Error>> {
     let mut archived = Archived::default();
-    let content = String::from_utf8(zstd::bulk::decompress(&object.body, 1 << 24)?)?;
+    let content = String::from_utf8(decompress(&object.body)?)?;
     for line in content.lines() {
         if object.key.starts_with("undecodable/") {
             archived.undecodable.insert(serde_json::from_str(line)?);

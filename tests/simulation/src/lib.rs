@@ -10,6 +10,7 @@
 //! The same seed leads to the same run, to the letter.
 
 mod checkout;
+mod exhaustive;
 mod explore;
 mod invariants;
 mod outside;
@@ -17,11 +18,9 @@ mod topology;
 mod workload;
 mod world;
 
-pub use explore::{
-    Budget, Covered, Failure, Figures, Mishap, Plan, every_cancellation, every_crash, run, search, shrink,
-    undisturbed_events,
-};
-pub use invariants::{Remains, Seen, broken, events_of};
+pub use exhaustive::{Case, Covered, Crash, Fallen, History, Moment, every_cancellation, every_crash};
+pub use explore::{Budget, Failure, Figures, Mishap, Plan, run, search, shrink, undisturbed_events};
+pub use invariants::{OrderEvents, Remains, Seen, broken, events_of};
 pub use outside::{Call, Rates};
 pub use topology::{Rule, Target, Topology};
 pub use workload::{CallOff, Delay, PlannedOrder, STOCK, Way, When};

@@ -1,7 +1,11 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex};
 
 use memory::QueueSettings;
 use serde_json::Value;
+
+use crate::invariants::OrderEvents;
+use crate::workload::Way;
 
 /// Where the bus leads: read from the templates, so that what is simulated is what is deployed.
 #[derive(Debug, Clone)]
@@ -10,6 +14,8 @@ pub struct Topology {
     pub rules: Vec<Rule>,
     /// Every queue, by the logical id that the template gives it.
     pub queues: BTreeMap<String, QueueSettings>,
+    /// What happens when nothing goes wrong follows from all this: the events of orders that were looked at, by key and way.
+    pub(crate) undisturbed: Arc<Mutex<HashMap<(String, Way), Arc<OrderEvents>>>>,
 }
 
 /// One rule of the bus.
@@ -39,7 +45,7 @@ impl Topology {
     /// When a template says something that is not understood here: the simulation would not be of what is deployed.
     #[must_use]
     pub fn of_the_templates() -> Self {
-        let mut topology = Self { rules: vec![], queues: BTreeMap::new() };
+        let mut topology = Self { rules: vec![], queues: BTreeMap::new(), undisturbed: Arc::default() };
         topology.add(&template_tests::template("template.yaml"), "");
         topology.add(&template_tests::template("examples/payment-provider/template.yaml"), "PaymentProvider");
         topology

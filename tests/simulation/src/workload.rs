@@ -65,6 +65,11 @@ pub enum CallOff {
     Event,
 }
 
+impl CallOff {
+    /// All there are.
+    pub const ALL: [Self; 2] = [Self::Api, Self::Event];
+}
+
 /// When something outside is to happen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum When {

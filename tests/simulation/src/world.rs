@@ -12,7 +12,7 @@ use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse
 use aws_lambda_events::sqs::SqsMessageAttribute;
 use contracts::Outbound;
 use dlq_reprocessor::{Policy, Queues, Reprocessor, Settings, Summary, Takes};
-use domain::{Attempt, RedriveKey, RedriveState, Sku, Timestamp};
+use domain::{Attempt, OrderId, RedriveKey, RedriveState, Sku, Timestamp};
 use event_archiver::EventArchiver;
 use fastrand::Rng;
 use inventory_updater::InventoryUpdater;
@@ -141,7 +141,7 @@ pub struct World {
     rng: Rng,
     pub(crate) outside: Arc<Mutex<Outside>>,
     faults: Faults,
-    topology: Arc<Topology>,
+    pub(crate) topology: Arc<Topology>,
     pub(crate) queues: MemoryQueues,
     pub(crate) orders: MemoryOrderStore,
     pub(crate) stock: MemoryStockStore,
@@ -202,6 +202,7 @@ impl World {
             faults: faults.clone(),
             clock: clock.clone(),
             claims: Arc::default(),
+            failed_requests: Arc::default(),
             payment_timeout_ms,
             registration_timeout_ms: payment_timeout_ms,
         };
@@ -869,6 +870,7 @@ impl World {
         // Whoever does this does it by hand, and looks whether it worked.
         std::mem::swap(&mut outside.rates, &mut restored);
         let outage = outside.outage.take();
+        (outside.actor, outside.actor_can_be_gone) = ("someone", false);
         drop(outside);
         let executions = self.redrive_executions();
         let letters = self.redrive_for_the_provider();
@@ -912,6 +914,16 @@ impl World {
             }
         }
         any
+    }
+
+    /// How often the payment of an order was to be requested and the call went wrong.
+    pub(crate) fn failed_requests(&self, order_id: &OrderId) -> usize {
+        lock(&self.machine.failed_requests).get(order_id).copied().unwrap_or_default()
+    }
+
+    /// The same, of all orders.
+    pub(crate) fn all_failed_requests(&self) -> usize {
+        lock(&self.machine.failed_requests).values().sum()
     }
 
     /// How often the messages were counted that were given up on: the attempt and the generation of each.

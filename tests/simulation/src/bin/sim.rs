@@ -1,13 +1,14 @@
 //! `cargo orderbus sim`: looks for a run in which an invariant falls.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
 use simulation::{
-    Budget, Covered, Failure, Figures, Mishap, Plan, Topology, every_cancellation, every_crash, run, search,
-    shrink,
+    Budget, Case, Covered, Crash, Failure, Fallen, Figures, Mishap, Moment, Plan, Topology,
+    every_cancellation, every_crash, run, search, shrink,
 };
 
 /// Runs the order process in memory under every fault that can be thought of.
@@ -15,10 +16,10 @@ use simulation::{
 #[command(name = "cargo orderbus sim")]
 struct Arguments {
     /// Try so many seeds.
-    #[arg(long, default_value_t = 20_000, conflicts_with_all = ["seed", "minutes"])]
+    #[arg(long, default_value_t = 20_000, conflicts_with_all = ["seed", "minutes", "crash", "moment"])]
     seeds: u64,
     /// Run this seed alone and show all that happens.
-    #[arg(long, conflicts_with = "minutes")]
+    #[arg(long, conflicts_with_all = ["minutes", "crash", "moment"])]
     seed: Option<u64>,
     /// Try seeds for so many minutes.
     #[arg(long)]
@@ -32,6 +33,17 @@ struct Arguments {
     /// With --seed: without these mishaps.
     #[arg(long, value_delimiter = ',', requires = "seed")]
     without: Vec<Mishap>,
+    /// One order alone, in which one call goes wrong, and all that happens: <way>:<kept, api, event or astray>:<number of the
+    /// call>:<fault>, such as shipped:api:17:reply-lost.
+    #[arg(long, conflicts_with_all = ["minutes", "moment"])]
+    crash: Option<Crash>,
+    /// One order alone, called off at one step, and all that happens: <way>:<api or event>:<seed>:<step>, such as
+    /// shipped:api:2:117.
+    #[arg(long, conflicts_with = "minutes")]
+    moment: Option<Moment>,
+    /// Try no single faults and no call-offs first, only seeds.
+    #[arg(long, conflicts_with_all = ["seed", "crash", "moment"])]
+    only_seeds: bool,
     /// Use so many threads; as many as there are cores where nothing is said.
     #[arg(long)]
     threads: Option<usize>,
@@ -42,86 +54,135 @@ fn main() -> ExitCode {
     let topology = Arc::new(Topology::of_the_templates());
     // From here on a panic is a thing that falls like any other, and is told as one.
     std::panic::set_hook(Box::new(|_| {}));
-    let verdict = match arguments.seed {
-        Some(seed) => one(&topology, seed, &arguments),
-        None => all(&topology, &arguments),
+    let crash = arguments.crash.map(Case::Crash);
+    let case = crash.or_else(|| arguments.moment.map(Case::Moment));
+    let holds = match (case, arguments.seed) {
+        (Some(case), _) => one(|| case.run(&topology, true)),
+        (None, Some(seed)) => {
+            let (only, without) = (arguments.only, arguments.without.into_iter().collect());
+            one(|| run(&topology, &Plan { seed, only, without }, true))
+        }
+        (None, None) => all(&topology, &arguments),
     };
-    match verdict {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(()) => ExitCode::FAILURE,
-    }
+    if holds { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn one(topology: &Arc<Topology>, seed: u64, arguments: &Arguments) -> Result<(), ()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(drop)?;
+/// Runs one and tells all that happened. True when every invariant held.
+fn one(run: impl FnOnce() -> Result<Figures, Failure>) -> bool {
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_time().build() else {
+        return false;
+    };
     let _guard = runtime.enter();
-    let plan =
-        Plan { seed, only: arguments.only.clone(), without: arguments.without.iter().copied().collect() };
-    match run(topology, &plan, true) {
+    match run() {
         Ok(figures) => {
             figures.trace.iter().for_each(|line| say(line));
             figure("histories", figures.histories);
             figure("faults", figures.faults);
             say("every invariant holds");
-            Ok(())
+            true
         }
         Err(failure) => {
             tell(&failure);
-            Err(())
+            say("an invariant fell");
+            false
         }
     }
 }
 
-fn all(topology: &Arc<Topology>, arguments: &Arguments) -> Result<(), ()> {
+/// All that was tried.
+#[derive(Default)]
+struct Tried {
+    crashes: Covered,
+    moments: Covered,
+    exhaustive_s: f64,
+    figures: Figures,
+    seconds: f64,
+    cpu_s: Option<f64>,
+    threads: usize,
+}
+
+/// Tries everything until something falls. True when every invariant held.
+fn all(topology: &Arc<Topology>, arguments: &Arguments) -> bool {
     let threads =
         arguments.threads.or_else(|| std::thread::available_parallelism().ok().map(usize::from)).unwrap_or(1);
+    let mut tried = Tried { threads, ..Tried::default() };
     let begun = Instant::now();
-    let crashes = every_crash(topology, threads).map_err(|(what, failure)| fallen(&what, &failure))?;
-    let moments = every_cancellation(topology, threads).map_err(|(what, failure)| fallen(&what, &failure))?;
-    let exhaustive_s = begun.elapsed().as_secs_f64();
+    let mut fallen = None;
+    if !arguments.only_seeds {
+        (tried.crashes, fallen) = every_crash(topology, threads);
+        if fallen.is_none() {
+            (tried.moments, fallen) = every_cancellation(topology, threads);
+        }
+        tried.exhaustive_s = begun.elapsed().as_secs_f64();
+    }
+    let again = match fallen {
+        Some(Fallen { case, failure }) => {
+            tell(&failure);
+            Some(case.to_string())
+        }
+        None => seeds(topology, arguments, &mut tried),
+    };
+    // A call that seeds make and no history of a single fault does would be one that never went wrong at every turn.
+    let is_exhaustive = again.is_none() && !arguments.only_seeds;
+    let missing = if is_exhaustive { tried.crashes.missing(&tried.figures.kinds) } else { vec![] };
+    if !missing.is_empty() {
+        say("what fell:");
+        missing.iter().for_each(|call| say(&format!("  never made to go wrong one by one: {call:?}")));
+    }
+    report(&tried);
+    match &again {
+        Some(again) => say(&format!("an invariant fell; again: cargo orderbus sim {again}")),
+        None if !missing.is_empty() => say("a call is not covered"),
+        None => say("every invariant holds"),
+    }
+    again.is_none() && missing.is_empty()
+}
+
+/// Tries seeds. What to type to run the one that fell.
+fn seeds(topology: &Arc<Topology>, arguments: &Arguments, tried: &mut Tried) -> Option<String> {
     let budget = match arguments.minutes {
         Some(minutes) => Budget::Time(Duration::from_secs_f64(minutes * 60.0)),
         None => Budget::Seeds(arguments.seeds),
     };
-    let begun = Instant::now();
-    match search(topology, arguments.first_seed, budget, threads) {
+    let (begun, cpu_s) = (Instant::now(), cpu_seconds());
+    let found = search(topology, arguments.first_seed, budget, tried.threads);
+    tried.seconds = begun.elapsed().as_secs_f64();
+    tried.cpu_s = cpu_s.zip(cpu_seconds()).map(|(before, after)| after - before);
+    match found {
         Ok(figures) => {
-            report(&crashes, &moments, exhaustive_s, &figures, begun.elapsed().as_secs_f64(), threads);
-            Ok(())
+            tried.figures = figures;
+            None
         }
         Err(found) => {
             let (plan, failure, figures) = *found;
             say(&format!("seed {} fell, the {}th that was tried:", plan.seed, figures.seeds + 1));
             failure.what.iter().for_each(|line| say(&format!("  {line}")));
             say("looking for the smallest run that falls");
-            minimise(topology, &plan);
-            Err(())
+            tried.figures = figures;
+            Some(minimise(topology, &plan))
         }
     }
 }
 
-fn minimise(topology: &Arc<Topology>, plan: &Plan) {
-    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_time().build() else { return };
+fn minimise(topology: &Arc<Topology>, plan: &Plan) -> String {
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_time().build() else {
+        return format!("--seed {}", plan.seed);
+    };
     let _guard = runtime.enter();
     let smallest = shrink(topology, plan);
     if let Err(failure) = run(topology, &smallest, true) {
         tell(&failure);
     }
-    let mut command = format!("cargo orderbus sim --seed {}", smallest.seed);
+    let mut again = format!("--seed {}", smallest.seed);
     if let Some(only) = &smallest.only {
         let only: Vec<String> = only.iter().map(usize::to_string).collect();
-        command.push_str(&format!(" --only {}", only.join(",")));
+        again.push_str(&format!(" --only {}", only.join(",")));
     }
     if !smallest.without.is_empty() {
         let without: Vec<&str> = smallest.without.iter().map(|mishap| mishap.name()).collect();
-        command.push_str(&format!(" --without {}", without.join(",")));
+        again.push_str(&format!(" --without {}", without.join(",")));
     }
-    say(&format!("again: {command}"));
-}
-
-fn fallen(what: &str, failure: &Failure) {
-    say(&format!("{what}:"));
-    tell(failure);
+    again
 }
 
 fn tell(failure: &Failure) {
@@ -130,34 +191,53 @@ fn tell(failure: &Failure) {
     failure.what.iter().for_each(|line| say(&format!("  {line}")));
 }
 
-fn report(
-    crashes: &Covered,
-    moments: &Covered,
-    exhaustive_s: f64,
-    figures: &Figures,
-    seconds: f64,
-    threads: usize,
-) {
-    say("calls that went wrong one by one, in each of five ways, in the history of an order of every way:");
-    for (function, (operations, runs)) in &crashes.points {
-        say(&format!("  {function:<20} {:>3} kinds of calls {runs:>7} runs", operations.len()));
+#[expect(clippy::cast_precision_loss, reason = "figures for people")]
+fn report(tried: &Tried) {
+    let Tried { crashes, moments, exhaustive_s, figures, seconds, cpu_s, threads } = tried;
+    let mut made: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for call in &figures.kinds {
+        made.entry(call.function).or_default().insert(call.operation);
+    }
+    if !crashes.points.is_empty() {
+        say(
+            "crash points: the kinds of calls that went wrong one by one, in each of five ways, of all that were ever made:",
+        );
+    }
+    for (function, covered) in &crashes.points {
+        let covered: BTreeSet<&str> = covered.keys().copied().collect();
+        let all = made.get(function).map_or(covered.len(), |made| made.union(&covered).count());
+        let runs = crashes.runs.get(function).copied().unwrap_or_default();
+        say(&format!("  {function:<20} {:>3} of {all:>2} kinds of calls {runs:>7} runs", covered.len()));
     }
     figure("exhaustive histories", crashes.histories + moments.histories);
     figure("moments of a call-off", moments.moments);
     figure("exhaustive seconds", format!("{exhaustive_s:.1}"));
     figure("seeds", figures.seeds);
-    figure("histories", figures.histories);
+    figure("disturbed histories", figures.histories);
     figure("steps", figures.steps);
     figure("calls", figures.calls);
     figure("calls gone wrong", figures.faults);
     figure("dead letters redriven", figures.redriven);
     figure("released from quarantine", figures.released);
     figure("poison", figures.poison);
+    figure("undisturbed, to compare", figures.undisturbed);
+    figure("threads", threads);
     figure("seconds", format!("{seconds:.1}"));
-    #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
-    let per_core = figures.histories as f64 / seconds / threads as f64;
-    figure("histories/s a core", format!("{per_core:.0}"));
-    say("every invariant holds");
+    let rate = |seconds: f64| if seconds > 0.0 { figures.histories as f64 / seconds } else { 0.0 };
+    figure("histories/s a thread", format!("{:.0}", rate(seconds * *threads as f64)));
+    if let Some(cpu_s) = cpu_s {
+        figure("seconds of a core", format!("{cpu_s:.1}"));
+        figure("histories/s of a core", format!("{:.0}", rate(*cpu_s)));
+    }
+}
+
+/// What this process took of all cores until now, where Linux says it.
+fn cpu_seconds() -> Option<f64> {
+    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+    // After the name in parentheses, the 12th and 13th are the hundredths of a second in user and in system mode.
+    let (_, fields) = stat.rsplit_once(')')?;
+    let ticks = fields.split_whitespace().skip(11).take(2).map(|ticks| ticks.parse::<f64>().ok());
+    ticks.sum::<Option<f64>>().map(|ticks| ticks / 100.0)
 }
 
 fn figure(name: &str, value: impl std::fmt::Display) {
