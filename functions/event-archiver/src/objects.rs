@@ -62,7 +62,7 @@ fn batch(kind: &Kind, hour: i64, mut lines: Vec<(String, usize)>) -> std::io::Re
         Kind::Undecodable => "undecodable",
     };
     let hash = Sha256::digest(content.as_bytes());
-    let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    let hash: String = hash.iter().flat_map(|byte| [byte >> 4, byte & 15]).map(hex_digit).collect();
     let start = contracts::format_timestamp(Timestamp::from_unix_ms(hour * MS_PER_HOUR));
     let (date, hour) = (&start[..10], &start[11..13]);
     Ok(Batch {
@@ -74,6 +74,10 @@ fn batch(kind: &Kind, hour: i64, mut lines: Vec<(String, usize)>) -> std::io::Re
         },
         indexes,
     })
+}
+
+fn hex_digit(half: u8) -> char {
+    char::from_digit(u32::from(half), 16).unwrap_or_default()
 }
 
 thread_local! {

@@ -51,7 +51,7 @@ pub use payment_tasks::{MemoryPaymentTasks, TaskAnswer};
 pub use quarantine::MemoryQuarantine;
 pub use quarantine_store::MemoryQuarantineStore;
 pub use queue::MemoryQueue;
-pub use queues::{MemoryQueues, QueueSettings, QueuedMessage, Received};
+pub use queues::{MemoryQueues, QueueNumber, QueueSettings, QueuedMessage, Received};
 pub use redrive_ledger::MemoryRedriveLedger;
 pub use redrive_targets::MemoryRedriveTargets;
 pub use shipment_store::{MemoryShipmentStore, StoredShipment};

@@ -7,10 +7,18 @@ use ports::{OrderViewStore, PortError};
 
 use crate::{Faults, bytes_of, fits, lock};
 
+/// The facts of one order.
+#[derive(Debug, Clone, Default)]
+struct View {
+    facts: BTreeMap<EventId, RecordedFact>,
+    /// How large they are.
+    bytes: usize,
+}
+
 /// Keeps the facts of every order under their event ids.
 #[derive(Debug, Clone, Default)]
 pub struct MemoryOrderViewStore {
-    orders: Arc<Mutex<BTreeMap<OrderId, BTreeMap<EventId, RecordedFact>>>>,
+    orders: Arc<Mutex<BTreeMap<OrderId, View>>>,
     faults: Faults,
 }
 
@@ -25,7 +33,10 @@ impl MemoryOrderViewStore {
     #[must_use]
     pub fn orders(&self) -> BTreeMap<OrderId, Vec<RecordedFact>> {
         let orders = lock(&self.orders);
-        orders.iter().map(|(order_id, facts)| (order_id.clone(), facts.values().cloned().collect())).collect()
+        orders
+            .iter()
+            .map(|(order_id, view)| (order_id.clone(), view.facts.values().cloned().collect()))
+            .collect()
     }
 }
 
@@ -34,12 +45,13 @@ impl OrderViewStore for MemoryOrderViewStore {
         let operation = "memory:AddFact";
         let apply = || {
             let mut orders = lock(&self.orders);
-            let facts = orders.entry(order_id.clone()).or_default();
+            let View { facts, bytes } = orders.entry(order_id.clone()).or_default();
             if facts.contains_key(&fact.fact.event_id) {
                 return Ok(());
             }
-            let bytes: usize = facts.values().chain([fact]).map(|fact| bytes_of(&fact.details)).sum();
-            fits(operation, bytes)?;
+            let bytes_then = *bytes + bytes_of(&fact.details);
+            fits(operation, bytes_then)?;
+            *bytes = bytes_then;
             facts.insert(fact.fact.event_id.clone(), fact.clone());
             Ok(())
         };
@@ -49,7 +61,7 @@ impl OrderViewStore for MemoryOrderViewStore {
     async fn facts(&self, order_id: &OrderId) -> Result<Vec<RecordedFact>, PortError> {
         let apply = || {
             let orders = lock(&self.orders);
-            Ok(orders.get(order_id).into_iter().flat_map(BTreeMap::values).cloned().collect())
+            Ok(orders.get(order_id).into_iter().flat_map(|view| view.facts.values()).cloned().collect())
         };
         self.faults.call("memory:ReadFacts", apply).await
     }

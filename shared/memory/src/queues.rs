@@ -23,6 +23,10 @@ pub struct QueueSettings {
     pub redrive: Option<(String, u32)>,
 }
 
+/// A queue that was looked up by its name, for whoever looks into it often.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QueueNumber(usize);
+
 /// A message as it lies in a queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueuedMessage {
@@ -70,7 +74,8 @@ pub struct MemoryQueues {
 
 #[derive(Default)]
 struct State {
-    queues: HashMap<String, Queue>,
+    queues: Vec<Queue>,
+    by_name: HashMap<String, QueueNumber>,
     messages_sent: u64,
 }
 
@@ -104,16 +109,19 @@ impl MemoryQueues {
     /// Creates a queue, or changes the settings of one; its messages stay.
     pub fn create(&self, name: &str, settings: QueueSettings) {
         let mut state = lock(&self.state);
-        match state.queues.get_mut(name) {
-            Some(queue) => queue.settings = settings,
-            None => drop(state.queues.insert(name.to_owned(), Queue::new(settings))),
+        if let Some(number) = state.by_name.get(name).copied() {
+            state.queues[number.0].settings = settings;
+        } else {
+            let number = QueueNumber(state.queues.len());
+            state.queues.push(Queue::new(settings));
+            state.by_name.insert(name.to_owned(), number);
         }
     }
 
     /// The name of every queue, sorted.
     #[must_use]
     pub fn names(&self) -> Vec<String> {
-        let mut names: Vec<_> = lock(&self.state).queues.keys().cloned().collect();
+        let mut names: Vec<_> = lock(&self.state).by_name.keys().cloned().collect();
         names.sort();
         names
     }
@@ -121,7 +129,7 @@ impl MemoryQueues {
     /// True when there is a queue of this name.
     #[must_use]
     pub fn exists(&self, name: &str) -> bool {
-        lock(&self.state).queues.contains_key(name)
+        lock(&self.state).by_name.contains_key(name)
     }
 
     /// Sends a message and returns its id.
@@ -212,6 +220,22 @@ impl MemoryQueues {
         queue.by_visibility.range(..=(now_ms, u64::MAX)).count()
     }
 
+    /// The queue of this name.
+    #[must_use]
+    pub fn number_of(&self, queue: &str) -> QueueNumber {
+        lock(&self.state).number_of(queue)
+    }
+
+    /// True when so many messages can be delivered now.
+    #[must_use]
+    pub fn has_visible(&self, queue: QueueNumber, count: usize) -> bool {
+        let now_ms = self.now_ms();
+        let mut state = lock(&self.state);
+        let queue = &mut state.queues[queue.0];
+        queue.forget(now_ms);
+        queue.by_visibility.range(..=(now_ms, u64::MAX)).take(count).count() == count
+    }
+
     /// How many messages there are, hidden ones included.
     #[must_use]
     pub fn len(&self, queue: &str) -> usize {
@@ -273,8 +297,13 @@ impl fmt::Debug for MemoryQueues {
 
 impl State {
     #[allow(clippy::panic, reason = "a wrong name is a mistake in a test, and this is where it shows")]
+    fn number_of(&self, name: &str) -> QueueNumber {
+        self.by_name.get(name).copied().unwrap_or_else(|| panic!("there is no queue {name}"))
+    }
+
     fn queue(&mut self, name: &str) -> &mut Queue {
-        self.queues.get_mut(name).unwrap_or_else(|| panic!("there is no queue {name}"))
+        let number = self.number_of(name);
+        &mut self.queues[number.0]
     }
 }
 

@@ -7,19 +7,22 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use domain::Attempt;
 use memory::Fault;
 
-use crate::explore::{Failure, Figures, finish, in_threads, same_events, see_through, unless_it_panics};
+use crate::explore::{
+    Failure, Figures, POISONED, finish, in_threads, same_events, see_through, unless_it_panics,
+};
 use crate::outside::{Call, Rates};
 use crate::topology::Topology;
 use crate::workload::{CallOff, PlannedOrder, Way, When};
 use crate::world::{Patience, World};
 
-/// One call that goes wrong, in the history of one order. Written as it is typed: `shipped:api:17:reply-lost`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Calls that go wrong, in the history of one order. Written as it is typed: `shipped:api:17:reply-lost`, and of a call that is
+/// made only because another went wrong, `shipped:api:17:reply-lost:19:gone-before`.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Crash {
     /// The order's.
     pub history: History,
-    /// The call that goes wrong, by its number in the history, the first being 1; and how. Undisturbed where there is none.
-    pub fault: Option<(usize, Fault)>,
+    /// The calls that go wrong, by their numbers in the history, the first being 1; and how.
+    pub faults: BTreeMap<usize, Fault>,
 }
 
 /// The history of one order, alone.
@@ -45,7 +48,7 @@ pub struct Moment {
 }
 
 /// A single case.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Case {
     /// A call that goes wrong.
     Crash(Crash),
@@ -89,6 +92,12 @@ impl Covered {
         }
     }
 
+    fn note(&mut self, call: Call, fault: Fault) {
+        let Call { function, operation } = call;
+        self.points.entry(function).or_default().entry(operation).or_default().insert(fault);
+        *self.runs.entry(function).or_default() += 1;
+    }
+
     /// Of these kinds of calls, those that never went wrong in all ways.
     #[must_use]
     pub fn missing(&self, kinds: &BTreeSet<Call>) -> Vec<Call> {
@@ -114,7 +123,8 @@ impl Case {
 
     /// Something fell in it: it is run again for all that happened.
     fn fallen(self, topology: &Arc<Topology>, failure: Failure) -> Fallen {
-        Fallen { case: self, failure: self.run(topology, true).err().unwrap_or(failure) }
+        let failure = self.run(topology, true).err().unwrap_or(failure);
+        Fallen { case: self, failure }
     }
 }
 
@@ -135,10 +145,7 @@ impl fmt::Display for Crash {
             History::Of(way, Some(how)) => write!(f, "{}:{}", name_of(way), name_of(how))?,
             History::Astray => write!(f, "shipped:astray")?,
         }
-        match self.fault {
-            None => Ok(()),
-            Some((number, fault)) => write!(f, ":{number}:{}", name_of(fault)),
-        }
+        self.faults.iter().try_for_each(|(number, fault)| write!(f, ":{number}:{}", name_of(fault)))
     }
 }
 
@@ -153,17 +160,20 @@ impl FromStr for Crash {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let parts: Vec<&str> = text.split(':').collect();
-        let (way, how, fault) = match parts[..] {
-            [way, how] => (way, how, None),
-            [way, how, number, fault] => (way, how, Some((number_of(number)?, one_of(&Fault::ALL, fault)?))),
-            _ => return Err("such as shipped:api:17:reply-lost".to_owned()),
+        let such_as = || "such as shipped:api:17:reply-lost".to_owned();
+        let [way, how, faults @ ..] = &parts[..] else { return Err(such_as()) };
+        let (way, how) = (*way, *how);
+        let fault = |pair: &[&str]| match pair {
+            [number, fault] => Ok((number_of(number)?, one_of(&Fault::ALL, fault)?)),
+            _ => Err(such_as()),
         };
+        let faults = faults.chunks(2).map(fault).collect::<Result<_, _>>()?;
         let history = match (one_of(&Way::ALL, way)?, how) {
             (Way::Shipped, "astray") => History::Astray,
             (way, "kept") => History::Of(way, None),
             (way, how) => History::Of(way, Some(one_of(&CallOff::ALL, how)?)),
         };
-        Ok(Self { history, fault })
+        Ok(Self { history, faults })
     }
 }
 
@@ -258,26 +268,42 @@ fn try_all<T: Sync>(
 }
 
 fn every_crash_of(topology: &Arc<Topology>, history: History, covered: &mut Covered) -> Result<(), Fallen> {
-    let mut run = |fault| {
-        let case = Crash { history, fault };
-        let run = crash(topology, &case, false);
-        covered.histories += 1;
-        run.map(|(_, calls)| calls).map_err(|failure| Case::Crash(case).fallen(topology, failure))
-    };
-    let calls = run(None)?;
-    for index in 0..calls.len() {
+    let calls = crash_and_count(topology, Crash { history, faults: BTreeMap::new() }, covered)?;
+    let mut known: BTreeSet<Call> = calls.iter().copied().collect();
+    for (index, call) in calls.iter().enumerate() {
         for fault in Fault::ALL {
-            run(Some((index + 1, fault)))?;
+            let case = Crash { history, faults: BTreeMap::from([(index + 1, fault)]) };
+            let made = crash_and_count(topology, case.clone(), covered)?;
+            covered.note(*call, fault);
+            // A call that is made only because another went wrong goes wrong, too.
+            for (index, call) in made.iter().enumerate().skip(index + 1) {
+                if known.insert(*call) {
+                    for fault in Fault::ALL {
+                        let mut case = case.clone();
+                        case.faults.insert(index + 1, fault);
+                        crash_and_count(topology, case, covered)?;
+                        covered.note(*call, fault);
+                    }
+                }
+            }
         }
-    }
-    for Call { function, operation } in calls {
-        covered.points.entry(function).or_default().entry(operation).or_default().extend(Fault::ALL);
-        *covered.runs.entry(function).or_default() += Fault::ALL.len() as u64;
     }
     Ok(())
 }
 
-/// One order, alone, with at most one fault; the calls that were made until everything was over.
+fn crash_and_count(
+    topology: &Arc<Topology>,
+    case: Crash,
+    covered: &mut Covered,
+) -> Result<Vec<Call>, Fallen> {
+    covered.histories += 1;
+    match crash(topology, &case, false) {
+        Ok((_, calls)) => Ok(calls),
+        Err(failure) => Err(Case::Crash(case).fallen(topology, failure)),
+    }
+}
+
+/// One order, alone, with these faults; the calls that were made until everything was over.
 fn crash(topology: &Arc<Topology>, case: &Crash, with_trace: bool) -> Result<(Figures, Vec<Call>), Failure> {
     let (way, call_off) = match case.history {
         History::Of(way, call_off) => (way, call_off),
@@ -286,7 +312,7 @@ fn crash(topology: &Arc<Topology>, case: &Crash, with_trace: bool) -> Result<(Fi
     let mut world = World::new(topology, 7, Rates::default(), Patience::Long);
     {
         let mut outside = world.outside();
-        outside.script = Some(case.fault.into_iter().collect());
+        outside.script = Some(case.faults.clone());
         outside.trace = with_trace.then(Vec::new);
     }
     let mut order = PlannedOrder::new(format!("crash-{way:?}"), way);
@@ -294,7 +320,9 @@ fn crash(topology: &Arc<Topology>, case: &Crash, with_trace: bool) -> Result<(Fi
     world.plan(order);
     if case.history == History::Astray {
         world.lead_astray();
-        world.plan_poison("OrderPlacedQueue", "[]", 0);
+        for queue in POISONED {
+            world.plan_poison(queue, "[]", 0);
+        }
     }
     let run = unless_it_panics(|| world.run().map_err(|problem| vec![problem]));
     let calls = world.outside().calls.clone();
@@ -305,7 +333,7 @@ fn crash(topology: &Arc<Topology>, case: &Crash, with_trace: bool) -> Result<(Fi
     let that = |holds: bool, what: &str| if holds { Ok(()) } else { Err(vec![what.to_owned()]) };
     let outcome = run
         .and_then(|()| unless_it_panics(|| see_through(&mut world, true)))
-        .and_then(|()| that(met == usize::from(case.fault.is_some()), "the planned fault was not met"))
+        .and_then(|()| that(met == case.faults.len(), "a planned fault was not met"))
         .and_then(|()| same_events(&world))
         .and_then(|()| that(is_once(&world), "what was given up on once was counted twice"));
     finish(world, 1, outcome).map(|figures| (figures, calls))
@@ -353,8 +381,8 @@ mod tests {
             [None, Some(CallOff::Api), Some(CallOff::Event)].map(|call_off| History::Of(way, call_off))
         });
         for history in histories.chain([History::Astray]) {
-            for fault in [None].into_iter().chain(Fault::ALL.map(|fault| Some((17, fault)))) {
-                let case = Crash { history, fault };
+            for fault in Fault::ALL {
+                let case = Crash { history, faults: BTreeMap::from([(17, fault), (19, Fault::GoneBefore)]) };
                 assert_eq!(case.to_string().parse(), Ok(case));
             }
         }
@@ -366,7 +394,7 @@ mod tests {
         }
         let case = Crash {
             history: History::Of(Way::OutOfStock, Some(CallOff::Api)),
-            fault: Some((17, Fault::ReplyLost)),
+            faults: BTreeMap::from([(17, Fault::ReplyLost)]),
         };
         assert_eq!(Case::Crash(case).to_string(), "--crash out-of-stock:api:17:reply-lost");
         let case = Moment { way: Way::PickedUp, how: CallOff::Event, seed: 2, step: 117 };
@@ -382,8 +410,8 @@ mod tests {
         let _guard = runtime.enter();
         // No history has so many calls, so this one's fault is never met.
         let history = History::Of(Way::Shipped, None);
-        let broken = Crash { history, fault: Some((100_000, Fault::GoneAfter)) };
-        let failure = Case::Crash(broken).run(&topology, false).unwrap_err();
+        let broken = Crash { history, faults: BTreeMap::from([(100_000, Fault::GoneAfter)]) };
+        let failure = Case::Crash(broken.clone()).run(&topology, false).unwrap_err();
         let fallen = Case::Crash(broken).fallen(&topology, failure.clone());
         assert!(failure.trace.is_empty() && !fallen.failure.trace.is_empty());
         let typed = fallen.case.to_string();

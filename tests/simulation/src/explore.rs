@@ -129,7 +129,7 @@ impl Figures {
 }
 
 /// The queues that poison is put in, and what is put there.
-const POISONED: [&str; 6] = [
+pub(crate) const POISONED: [&str; 6] = [
     "OrderPlacedQueue",
     "InventoryUpdaterQueue",
     "PaymentCallbackQueue",

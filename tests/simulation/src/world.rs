@@ -20,7 +20,7 @@ use memory::{
     Faults, ManualClock, MemoryDeadLetterQueues, MemoryEventBus, MemoryEventLake, MemoryFulfilmentCentre,
     MemoryOnCall, MemoryOrderStore, MemoryOrderViewStore, MemoryPaymentTasks, MemoryQuarantineStore,
     MemoryQueue, MemoryQueues, MemoryRedriveLedger, MemoryRedriveTargets, MemoryShipmentStore,
-    MemoryStockStore, Received,
+    MemoryStockStore, QueueNumber, Received,
 };
 use order_api::OrderApi;
 use order_placed::OrderPlacedHandler;
@@ -78,6 +78,7 @@ impl Clock for SimulatedClock {
 struct Function {
     name: &'static str,
     queue: &'static str,
+    queue_number: QueueNumber,
     batch_max: usize,
     run: Rc<dyn Fn(SqsEvent, Deadline) -> Work<SqsBatchResponse>>,
 }
@@ -282,6 +283,7 @@ impl World {
         self.functions.push(Function {
             name: event_archiver::NAME,
             queue: "EventArchiverQueue",
+            queue_number: self.queues.number_of("EventArchiverQueue"),
             batch_max: 100,
             run: Rc::new(move |event, deadline| {
                 let archiver = Rc::clone(&archiver);
@@ -311,7 +313,8 @@ impl World {
             let consumer = Rc::clone(&consumer);
             Box::pin(async move { consumer.consume(event, deadline).await })
         };
-        self.functions.push(Function { name, queue, batch_max: 10, run: Rc::new(run) });
+        let queue_number = self.queues.number_of(queue);
+        self.functions.push(Function { name, queue, queue_number, batch_max: 10, run: Rc::new(run) });
     }
 
     fn fill_the_shelves(&self) {
@@ -456,7 +459,7 @@ impl World {
             let window = others > 0 && self.rng.f64() < 0.9;
             let is_full = |function: &Function| {
                 let wanted = if window && function.batch_max > 10 { function.batch_max / 4 } else { 1 };
-                self.queues.visible(function.queue) >= wanted
+                self.queues.has_visible(function.queue_number, wanted)
             };
             (0..self.functions.len()).filter(|index| is_full(&self.functions[*index])).collect()
         };
@@ -675,7 +678,7 @@ impl World {
     // ------------------------------------------------------------------------------------------------------------
 
     fn invoke(&mut self, which: usize) {
-        let Function { name, queue, batch_max, run } = &self.functions[which];
+        let Function { name, queue, batch_max, run, .. } = &self.functions[which];
         let batch_max = *batch_max;
         let wanted = if self.rng.bool() { batch_max } else { self.rng.usize(1..=batch_max) };
         let mut received: Vec<Received> = vec![];
@@ -836,8 +839,9 @@ impl World {
     fn answer_outside(&mut self) {
         let unheard = std::mem::take(&mut self.outside().unheard);
         for heard in unheard {
-            let answers =
-                self.planned.iter().filter_map(|order| order.answer(heard.event_type, &heard.detail));
+            // Whoever is not named at all need not read it.
+            let named = self.planned.iter().filter(|order| heard.detail.contains(order.order_id.as_str()));
+            let answers = named.filter_map(|order| order.answer(heard.event_type, &heard.detail));
             let answers: Vec<(Outbound, Delay)> = answers.collect();
             for (answer, delay) in answers {
                 let after_ms = match delay {

@@ -11,6 +11,9 @@ use simulation::{
     every_cancellation, every_crash, run, search, shrink,
 };
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Runs the order process in memory under every fault that can be thought of.
 #[derive(Debug, Parser)]
 #[command(name = "cargo orderbus sim")]
@@ -54,7 +57,7 @@ fn main() -> ExitCode {
     let topology = Arc::new(Topology::of_the_templates());
     // From here on a panic is a thing that falls like any other, and is told as one.
     std::panic::set_hook(Box::new(|_| {}));
-    let crash = arguments.crash.map(Case::Crash);
+    let crash = arguments.crash.clone().map(Case::Crash);
     let case = crash.or_else(|| arguments.moment.map(Case::Moment));
     let holds = match (case, arguments.seed) {
         (Some(case), _) => one(|| case.run(&topology, true)),
