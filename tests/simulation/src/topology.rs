@@ -15,8 +15,11 @@ pub struct Topology {
     /// Every queue, by the logical id that the template gives it.
     pub queues: BTreeMap<String, QueueSettings>,
     /// What happens when nothing goes wrong follows from all this: the events of orders that were looked at, by key and way.
-    pub(crate) undisturbed: Arc<Mutex<HashMap<(String, Way), Arc<OrderEvents>>>>,
+    pub(crate) undisturbed: Arc<Mutex<Undisturbed>>,
 }
+
+/// The events of orders by their keys and ways.
+pub(crate) type Undisturbed = HashMap<(String, Way), Arc<OrderEvents>>;
 
 /// One rule of the bus.
 #[derive(Debug, Clone)]
