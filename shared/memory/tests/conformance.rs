@@ -99,6 +99,7 @@ fn the_event_lake_conforms() {
     let lake = MemoryEventLake::default();
     let body = async |key: &str| lake.object(key).map(|object| object.body);
     block_on(conformance::event_lake(&lake, body, "memory"));
+    block_on(conformance::lake_objects(&lake, &lake, "memory"));
 }
 
 #[test]

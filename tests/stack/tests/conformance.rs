@@ -13,7 +13,8 @@ use std::time::Duration;
 
 use aws::{
     DynamoDbOrderStore, DynamoDbOrderViewStore, DynamoDbShipmentStore, DynamoDbStockStore,
-    EventBridgeEventBus, S3EventLake, SfnPaymentTasks, SnsFulfilmentCentre, SqsMessageQueue, SqsQuarantine,
+    EventBridgeEventBus, S3EventLake, S3LakeObjects, SfnPaymentTasks, SnsFulfilmentCentre, SqsMessageQueue,
+    SqsQuarantine,
 };
 use aws_sdk_eventbridge::types::Target;
 use aws_sdk_sfn::operation::describe_execution::DescribeExecutionOutput;
@@ -58,6 +59,8 @@ fn the_lake_on_s3_conforms() {
         Some(object.body.collect().await.ok()?.to_vec())
     };
     judge.wait(conformance::event_lake(&lake, body, judge.name()));
+    let objects = S3LakeObjects::new(s3.clone(), "lake".to_owned());
+    judge.wait(conformance::lake_objects(&lake, &objects, judge.name()));
 }
 
 #[test]
