@@ -1,13 +1,10 @@
-use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::error::Error;
 
-use contracts::parse_timestamp;
 use domain::Timestamp;
+use lake::{Hour, Partition, Row, content_hash, encode};
 use ports::LakeObject;
-use serde::Deserialize;
 use serde_json::Value;
-use sha2::{Digest, Sha256};
-use zstd::bulk::Compressor;
 
 /// One message of a batch.
 pub(crate) struct Message<'a> {
@@ -19,127 +16,91 @@ pub(crate) struct Message<'a> {
     pub(crate) sent_at: Timestamp,
 }
 
-/// An object to be written, and the messages that are safe once it is.
-pub(crate) struct Batch {
-    pub(crate) object: LakeObject,
+/// A batch, sorted: one part for each object that it will be, and what needs none.
+#[derive(Default)]
+pub(crate) struct Sorted<'a> {
+    pub(crate) parts: Vec<Part<'a>>,
+    /// How many were replayed, and are in the lake already.
+    pub(crate) replayed: usize,
+}
+
+/// What will be one object, and the messages that are safe once it is written.
+pub(crate) struct Part<'a> {
+    partition: Partition,
+    content: Content<'a>,
     pub(crate) indexes: Vec<usize>,
 }
 
-/// The compression level: 3, zstd's own default.
+enum Content<'a> {
+    Events(Vec<Row<'a>>),
+    Undecodable(Vec<&'a str>),
+}
+
+/// The compression level of what is no event: 3, zstd's own default.
 const ZSTD_LEVEL: i32 = 3;
 
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-enum Kind {
-    Event,
-    Undecodable,
-}
-
-/// Sorts a batch into objects: one for each hour in which its events happened, and the same for what is no event.
-///
-/// # Errors
-/// When zstd fails, which it does only for want of memory.
-pub(crate) fn objects(messages: &[Message<'_>]) -> std::io::Result<Vec<Batch>> {
-    let mut partitions: BTreeMap<(Kind, i64), Vec<(String, usize)>> = BTreeMap::new();
+/// Sorts a batch by the hour in which its events happened; what is no event, by the hour in which it was sent.
+pub(crate) fn sort<'a>(messages: &[Message<'a>]) -> Sorted<'a> {
+    let mut parts: BTreeMap<Partition, Part<'a>> = BTreeMap::new();
+    let mut replayed = 0;
     for message in messages {
-        let (kind, at, line) = line_of(message);
-        partitions.entry((kind, hour_of(at))).or_default().push((line, message.index));
-    }
-    partitions.into_iter().map(|((kind, hour), lines)| batch(&kind, hour, lines)).collect()
-}
-
-fn batch(kind: &Kind, hour: i64, mut lines: Vec<(String, usize)>) -> std::io::Result<Batch> {
-    lines.sort();
-    let indexes = lines.iter().map(|(_, index)| *index).collect();
-    // A message that is in the batch twice is one line.
-    lines.dedup_by(|(later, _), (earlier, _)| later == earlier);
-    let mut content = String::with_capacity(lines.iter().map(|(line, _)| line.len() + 1).sum());
-    for (line, _) in &lines {
-        content.push_str(line);
-        content.push('\n');
-    }
-    let folder = match kind {
-        Kind::Event => "events",
-        Kind::Undecodable => "undecodable",
-    };
-    let hash = Sha256::digest(content.as_bytes());
-    let hash: String = hash.iter().flat_map(|byte| [byte >> 4, byte & 15]).map(hex_digit).collect();
-    let start = contracts::format_timestamp(Timestamp::from_unix_ms(hour * MS_PER_HOUR));
-    let (date, hour) = (&start[..10], &start[11..13]);
-    Ok(Batch {
-        object: LakeObject {
-            key: format!("{folder}/dt={date}/hour={hour}/{hash}.jsonl.zst"),
-            body: compress(content.as_bytes())?,
-            content_type: "application/zstd",
-            content_encoding: None,
-        },
-        indexes,
-    })
-}
-
-fn hex_digit(half: u8) -> char {
-    char::from_digit(u32::from(half), 16).unwrap_or_default()
-}
-
-thread_local! {
-    /// Made once a thread: its tables take longer to set up than a small object takes to compress.
-    static COMPRESSOR: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
-}
-
-fn compress(content: &[u8]) -> std::io::Result<Vec<u8>> {
-    COMPRESSOR.with_borrow_mut(|compressor| match compressor {
-        Some(compressor) => compressor.compress(content),
-        None => compressor.insert(Compressor::new(ZSTD_LEVEL)?).compress(content),
-    })
-}
-
-const MS_PER_HOUR: i64 = 3_600_000;
-/// The hours that a partition can name: the years 1970 to 9999. An event that claims another time is filed by when it
-/// was sent.
-const HOURS: std::ops::Range<i64> = 0..70_389_528;
-
-fn hour_of(at: Timestamp) -> i64 {
-    at.unix_ms().div_euclid(MS_PER_HOUR)
-}
-
-#[derive(Deserialize)]
-struct Envelope<'a> {
-    #[serde(rename = "detail-type", borrow)]
-    _detail_type: std::borrow::Cow<'a, str>,
-    #[serde(borrow)]
-    time: std::borrow::Cow<'a, str>,
-    #[serde(borrow)]
-    detail: Detail<'a>,
-}
-
-#[derive(Deserialize)]
-struct Detail<'a> {
-    #[serde(borrow)]
-    time: Option<std::borrow::Cow<'a, str>>,
-}
-
-/// What a message is, when it happened, and the line that keeps it.
-fn line_of(message: &Message<'_>) -> (Kind, Timestamp, String) {
-    let happened_at = serde_json::from_str::<Envelope<'_>>(message.body).ok().and_then(|envelope| {
-        let own = envelope.detail.time.as_deref().and_then(parse_timestamp);
-        own.or_else(|| parse_timestamp(&envelope.time)).filter(|at| HOURS.contains(&hour_of(*at)))
-    });
-    match happened_at {
-        Some(at) => (Kind::Event, at, on_one_line(message.body)),
-        None => {
-            let at = Some(message.sent_at).filter(|at| HOURS.contains(&hour_of(*at)));
-            let at = at.unwrap_or(Timestamp::from_unix_ms(0));
-            // Kept as a JSON string, so that whatever it is, it is one line and can be read back to the letter.
-            (Kind::Undecodable, at, Value::from(message.body).to_string())
+        let (partition, row) = match lake::Message::read(message.body) {
+            lake::Message::Replayed => {
+                replayed += 1;
+                continue;
+            }
+            lake::Message::Event(row) => {
+                (Partition::Events(Hour::of(row.time).unwrap_or(Hour::FIRST)), Some(*row))
+            }
+            lake::Message::Unreadable => {
+                (Partition::Undecodable(Hour::of(message.sent_at).unwrap_or(Hour::FIRST)), None)
+            }
+        };
+        let part = parts.entry(partition).or_insert_with(|| Part {
+            partition,
+            content: if row.is_some() { Content::Events(vec![]) } else { Content::Undecodable(vec![]) },
+            indexes: vec![],
+        });
+        part.indexes.push(message.index);
+        match (&mut part.content, row) {
+            (Content::Events(rows), Some(row)) => rows.push(row),
+            (Content::Undecodable(bodies), _) => bodies.push(message.body),
+            (Content::Events(_), None) => {}
         }
     }
+    Sorted { parts: parts.into_values().collect(), replayed }
 }
 
-/// EventBridge writes an event on one line. Whoever else puts one in the queue may not.
-fn on_one_line(body: &str) -> String {
-    if body.contains(['\n', '\r']) {
-        serde_json::from_str::<Value>(body).map_or_else(|_| body.to_owned(), |value| value.to_string())
-    } else {
-        body.to_owned()
+impl Part<'_> {
+    /// The object, which follows from its content alone: the same messages in any order are the same object.
+    ///
+    /// # Errors
+    /// When rows cannot be encoded or zstd fails, which both do only for want of memory.
+    pub(crate) fn into_object(self) -> Result<LakeObject, Box<dyn Error + Send + Sync>> {
+        match self.content {
+            Content::Events(rows) => {
+                let body = encode(rows)?;
+                Ok(LakeObject {
+                    key: self.partition.key(&body),
+                    body,
+                    content_type: "application/vnd.apache.parquet",
+                    content_encoding: None,
+                })
+            }
+            Content::Undecodable(mut bodies) => {
+                bodies.sort_unstable();
+                bodies.dedup();
+                // Kept as JSON strings, so that whatever they are, each is one line and can be read back to the letter.
+                let lines = bodies.into_iter().map(|body| format!("{}\n", Value::from(body)));
+                let content: String = lines.collect();
+                Ok(LakeObject {
+                    key: self.partition.key_of_hash(&content_hash(content.as_bytes())),
+                    body: zstd::bulk::compress(content.as_bytes(), ZSTD_LEVEL)?,
+                    content_type: "application/zstd",
+                    content_encoding: None,
+                })
+            }
+        }
     }
 }
 
@@ -147,26 +108,31 @@ fn on_one_line(body: &str) -> String {
 mod tests {
     use super::*;
 
+    const MS_PER_HOUR: i64 = 3_600_000;
+
     fn envelope(id: &str, time: &str) -> String {
         format!(
-            r#"{{"detail-type":"orders.order-placed.v1","time":"2026-01-31T12:00:00Z","detail":{{"id":"{id}","time":"{time}"}}}}"#
+            r#"{{"id":"bus-{id}","detail-type":"a.b.v1","source":"a","time":"2026-01-31T12:00:00Z","detail":{{"specversion":"1.0","id":"{id}","source":"a","type":"a.b.v1","time":"{time}"}}}}"#
         )
     }
 
-    fn written(bodies: &[&str]) -> Vec<(String, String, Vec<usize>)> {
-        let message = |(index, body): (usize, &&'static str)| Message {
-            index,
-            body,
-            sent_at: Timestamp::from_unix_ms(MS_PER_HOUR),
+    /// Of each object its key, the ids or lines in it, and the messages that it keeps.
+    fn written(bodies: &[&str]) -> Vec<(String, Vec<String>, Vec<usize>)> {
+        let message = |(index, body)| Message { index, body, sent_at: Timestamp::from_unix_ms(MS_PER_HOUR) };
+        let messages: Vec<_> = bodies.iter().copied().enumerate().map(message).collect();
+        let read = |part: Part<'_>| {
+            let indexes = part.indexes.clone();
+            let LakeObject { key, body, .. } = part.into_object().unwrap();
+            let content = if key.starts_with("events/") {
+                let rows = lake::decode(&body.into()).unwrap();
+                rows.into_iter().map(|row| row.id.into_owned()).collect()
+            } else {
+                let text = String::from_utf8(zstd::bulk::decompress(&body, 1 << 20).unwrap()).unwrap();
+                text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+            };
+            (key, content, indexes)
         };
-        let bodies: Vec<&'static str> =
-            bodies.iter().map(|body| &*String::leak((*body).to_owned())).collect();
-        let messages: Vec<_> = bodies.iter().enumerate().map(message).collect();
-        let read = |batch: Batch| {
-            let content = zstd::bulk::decompress(&batch.object.body, 1 << 20).unwrap();
-            (batch.object.key, String::from_utf8(content).unwrap(), batch.indexes)
-        };
-        objects(&messages).unwrap().into_iter().map(read).collect()
+        sort(&messages).parts.into_iter().map(read).collect()
     }
 
     #[test]
@@ -178,7 +144,7 @@ mod tests {
         assert!(objects[0].0.starts_with("events/dt=2026-01-31/hour=22/"), "{}", objects[0].0);
         assert!(objects[1].0.starts_with("events/dt=2026-01-31/hour=23/"), "{}", objects[1].0);
         assert_eq!((&objects[0].2, &objects[1].2), (&vec![1], &vec![0]));
-        assert_eq!(objects[1].1, format!("{late}\n"));
+        assert_eq!((&objects[0].1, &objects[1].1), (&vec!["a".to_owned()], &vec!["b".to_owned()]));
     }
 
     #[test]
@@ -193,24 +159,21 @@ mod tests {
         let objects = written(&["not\njson", "{}"]);
         assert_eq!(objects.len(), 1);
         assert!(objects[0].0.starts_with("undecodable/dt=1970-01-01/hour=01/"), "{}", objects[0].0);
-        let lines: Vec<String> =
-            objects[0].1.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-        assert_eq!(lines, ["not\njson", "{}"]);
-    }
-
-    #[test]
-    fn an_event_spread_over_lines_is_kept_on_one() {
-        let pretty = envelope("a", "2026-01-31T22:00:00Z").replace(',', ",\n");
-        assert_eq!(written(&[&pretty])[0].1.lines().count(), 1);
+        assert_eq!(objects[0].1, ["not\njson", "{}"]);
     }
 
     #[test]
     fn a_time_that_no_partition_can_name_is_not_followed() {
         let odd = envelope("a", "-000001-01-31T22:00:00Z");
         let object = &written(&[&odd])[0].0;
-        assert!(
-            object.starts_with("events/dt=2026-01-31/") || object.starts_with("undecodable/"),
-            "{object}"
-        );
+        assert!(object.starts_with("events/dt=2026-01-31/hour=12/"), "{object}");
+    }
+
+    #[test]
+    fn a_replayed_event_is_in_the_lake_already() {
+        let replayed = envelope("a", "2026-01-31T22:00:00Z").replacen('{', r#"{"replay-name":"r","#, 1);
+        let message = Message { index: 0, body: &replayed, sent_at: Timestamp::from_unix_ms(0) };
+        let sorted = sort(&[message]);
+        assert_eq!((sorted.parts.len(), sorted.replayed), (0, 1));
     }
 }

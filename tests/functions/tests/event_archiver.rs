@@ -1,15 +1,21 @@
 //! `event-archiver`: every message is in the lake before it is acknowledged, and a batch that comes again writes nothing
 //! new.
 
-#![allow(clippy::unwrap_used, reason = "the helpers of a test are tests")]
+#![allow(
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on has failed"
+)]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use contracts::Event;
 use domain::Timestamp;
 use event_archiver::EventArchiver;
 use function_tests::{NOW, batch, cancelled, envelope, message, placed};
+use lake::{Partition, Row};
 use memory::{Fault, Faults, MemoryEventLake};
 use ports::{Commit, EventLake, LakeObject, PortError};
 use runtime::{Deadline, SqsMessage};
@@ -43,14 +49,53 @@ fn messages() -> Vec<SqsMessage> {
     bodies.iter().enumerate().map(|(number, body)| message(&format!("m-{number}"), body, 1)).collect()
 }
 
-/// The lines of every object whose key begins so.
-fn lines(lake: &MemoryEventLake, prefix: &str) -> Vec<String> {
-    let objects = lake.objects().into_iter().filter(|object| object.key.starts_with(prefix));
+/// The messages that were kept as no events.
+fn undecodable(lake: &MemoryEventLake) -> Vec<String> {
+    let objects = lake.objects().into_iter().filter(|object| object.key.starts_with("undecodable/"));
     let content = objects.map(|object| {
         assert_eq!((object.content_type, object.content_encoding), ("application/zstd", None));
         String::from_utf8(zstd::bulk::decompress(&object.body, 1 << 20).unwrap()).unwrap()
     });
-    content.flat_map(|content| content.lines().map(str::to_owned).collect::<Vec<_>>()).collect()
+    let lines = |content: String| -> Vec<String> {
+        content.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    content.flat_map(lines).collect()
+}
+
+/// The events of every object whose key begins so.
+fn events(lake: &MemoryEventLake, prefix: &str) -> Vec<Row<'static>> {
+    let objects = lake.objects().into_iter();
+    let of_events =
+        objects.filter(|object| object.key.starts_with("events/") && object.key.starts_with(prefix));
+    of_events
+        .flat_map(|object| {
+            assert_eq!(
+                (object.content_type, object.content_encoding),
+                ("application/vnd.apache.parquet", None)
+            );
+            let partition = Partition::of_key(&object.key).unwrap();
+            assert_eq!(partition.key(&object.body), object.key, "named by its content");
+            lake::decode(&object.body.into()).unwrap()
+        })
+        .collect()
+}
+
+/// As the view shows them: one row a partition and id.
+fn viewed(lake: &MemoryEventLake) -> Vec<String> {
+    let of_partition = |row: Row<'_>| (lake::Hour::of(row.time).unwrap(), row.id.to_string());
+    let rows: BTreeSet<_> = events(lake, "events/").into_iter().map(of_partition).collect();
+    let mut ids: Vec<String> = rows.into_iter().map(|(_, id)| id).collect();
+    ids.sort();
+    ids
+}
+
+fn ids(rows: &[Row<'_>]) -> Vec<String> {
+    rows.iter().map(|row| row.id.to_string()).collect()
+}
+
+/// How much of anything was kept.
+fn kept(lake: &MemoryEventLake) -> usize {
+    events(lake, "").len() + undecodable(lake).len()
 }
 
 #[tokio::test]
@@ -59,11 +104,20 @@ async fn every_message_is_kept_to_the_letter_by_the_hour_in_which_it_happened() 
     let messages = messages();
     assert_eq!(archive(&archiver, &messages).await, [""; 0]);
     let body = |number: usize| messages[number].body.clone().unwrap();
-    assert_eq!(lines(&archiver.lake, "events/dt=2026-01-31/hour=12/"), [body(0), body(2)]);
-    assert_eq!(lines(&archiver.lake, "events/dt=2026-01-31/hour=13/"), [body(1)]);
-    let undecodable = lines(&archiver.lake, "undecodable/dt=2026-01-31/hour=12/");
-    let kept: Vec<String> = undecodable.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert_eq!(kept, [body(3)]);
+    let noon = events(&archiver.lake, "events/dt=2026-01-31/hour=12/");
+    let one = events(&archiver.lake, "events/dt=2026-01-31/hour=13/");
+    assert_eq!(ids(&noon), ["e-1", "e-3"]);
+    assert_eq!(ids(&one), ["e-2"]);
+    for (row, number) in noon.iter().chain(&one).zip([0, 2, 1]) {
+        let lake::Message::Event(sent) = lake::Message::read(messages[number].body.as_deref().unwrap())
+        else {
+            panic!("no event")
+        };
+        assert_eq!(row, &*sent);
+        assert_eq!(contracts::decode(&body(number)).unwrap().event.id.as_str(), row.id);
+    }
+    assert_eq!(undecodable(&archiver.lake), [body(3)]);
+    assert!(archiver.lake.objects()[2].key.starts_with("undecodable/dt=2026-01-31/hour=12/"));
     assert_eq!(archiver.lake.objects().len(), 3);
 }
 
@@ -94,8 +148,7 @@ async fn an_object_that_could_not_be_written_fails_its_own_messages_and_no_other
             .collect();
         failed.insert(ids);
         assert_eq!(archive(&archiver, &again).await, [""; 0]);
-        let kept = lines(&archiver.lake, "").len();
-        assert_eq!(kept, messages.len());
+        assert_eq!(kept(&archiver.lake), messages.len());
     }
     assert_eq!(failed.into_iter().collect::<Vec<_>>(), [vec!["m-0", "m-2"], vec!["m-1"], vec!["m-3"]]);
 }
@@ -118,7 +171,97 @@ async fn a_message_that_is_in_a_batch_twice_is_kept_once_and_acknowledged_twice(
     let body = envelope(&placed("e-1", "o-1", &[("MUG", 1)]), 1);
     let twice = [message("m-1", &body, 1), message("m-2", &body, 1)];
     assert_eq!(archive(&archiver, &twice).await, [""; 0]);
-    assert_eq!(lines(&archiver.lake, "events/"), [body]);
+    assert_eq!(ids(&events(&archiver.lake, "events/")), ["e-1"]);
+}
+
+#[tokio::test]
+async fn a_replayed_event_is_acknowledged_and_not_kept_again() {
+    let archiver = archiver(&Faults::default());
+    let events =
+        [placed("e-1", "o-1", &[("MUG", 1)]), cancelled("e-2", "o-1"), placed("e-3", "o-2", &[("MUG", 1)])];
+    let [first, second, third] = events.map(|event| envelope(&event, 1));
+    let replayed = first.replacen('{', r#"{"replay-name":"replay-1","#, 1);
+    let from_the_lake = second.replace(r#""resources":[]"#, r#""resources":["orderbus:replay/r-1"]"#);
+    assert!(replayed != first && from_the_lake != second);
+    let messages =
+        [message("m-1", &replayed, 1), message("m-2", &from_the_lake, 1), message("m-3", &third, 1)];
+    assert_eq!(archive(&archiver, &messages).await, [""; 0]);
+    assert_eq!(viewed(&archiver.lake), ["e-3"]);
+    assert_eq!(archive(&archiver, &messages[..2]).await, [""; 0], "nothing but replayed events");
+    assert_eq!(archiver.lake.objects().len(), 1);
+}
+
+/// A queue that delivers until all is acknowledged, and puts every batch together anew. Invocations are killed, or their
+/// calls lost, as planned.
+async fn deliver_until_acknowledged(
+    archiver: &EventArchiver<MemoryEventLake>,
+    faults: &Faults,
+    batch_size: usize,
+) {
+    let mut waiting: BTreeMap<String, SqsMessage> = (0..3)
+        .flat_map(|_| messages())
+        .enumerate()
+        .map(|(number, mut message)| {
+            message.message_id = Some(format!("m-{number:02}"));
+            (format!("m-{number:02}"), message)
+        })
+        .collect();
+    for delivery in 0.. {
+        assert!(delivery < 50, "a message is stuck");
+        let all: Vec<SqsMessage> = waiting.values().cloned().collect();
+        let turned = [&all[all.len().min(delivery)..], &all[..all.len().min(delivery)]].concat();
+        let Some(batch) = turned.chunks(batch_size).next() else { return };
+        let mut archiving = std::pin::pin!(archive(archiver, batch));
+        let answer = std::future::poll_fn(|context| match archiving.as_mut().poll(context) {
+            std::task::Poll::Ready(failed) => std::task::Poll::Ready(Some(failed)),
+            std::task::Poll::Pending if faults.take_gone() => std::task::Poll::Ready(None),
+            std::task::Poll::Pending => std::task::Poll::Pending,
+        });
+        // A killed invocation answers for nothing: its whole batch comes again.
+        let Some(failed) = answer.await else { continue };
+        for message in batch {
+            let id = message.message_id.clone().unwrap();
+            if !failed.contains(&id) {
+                waiting.remove(&id);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn wherever_it_is_killed_each_published_event_is_viewed_exactly_once() {
+    for batch_size in [1, 3, 5, 12] {
+        let faults = Faults::default();
+        let undisturbed = archiver(&faults);
+        deliver_until_acknowledged(&undisturbed, &faults, batch_size).await;
+        assert_eq!(viewed(&undisturbed.lake), ["e-1", "e-2", "e-3"]);
+        for call in 1..=faults.calls() {
+            for fault in Fault::ALL {
+                let faults = Faults::default();
+                faults.fail_call(call, fault);
+                let archiver = archiver(&faults);
+                deliver_until_acknowledged(&archiver, &faults, batch_size).await;
+                assert_eq!(faults.unmet(), 0);
+                let view = viewed(&archiver.lake);
+                assert_eq!(view, ["e-1", "e-2", "e-3"], "call {call} of batches of {batch_size}: {fault:?}");
+                let poison: BTreeSet<String> = undecodable(&archiver.lake).into_iter().collect();
+                assert_eq!(poison.into_iter().collect::<Vec<_>>(), ["not\nJSON"]);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn events_of_many_hours_are_not_all_on_their_way_at_once() {
+    let archiver = archiver(&Faults::default());
+    let event = |hour: i64| {
+        let time = Timestamp::from_unix_ms(NOW.unix_ms() + hour * HOUR_MS);
+        let body = envelope(&at(placed(&format!("e-{hour}"), "o-1", &[("MUG", 1)]), time), 1);
+        message(&format!("m-{hour}"), &body, 1)
+    };
+    let messages: Vec<SqsMessage> = (0..200).map(event).collect();
+    assert_eq!(archive(&archiver, &messages).await, [""; 0]);
+    assert_eq!(archiver.lake.objects().len(), 200);
 }
 
 #[tokio::test]
@@ -127,7 +270,7 @@ async fn a_message_without_a_body_is_kept_too() {
     let mut message = message("m-1", "", 1);
     message.body = None;
     assert_eq!(archive(&archiver, &[message]).await, [""; 0]);
-    assert_eq!(lines(&archiver.lake, "undecodable/"), ["\"\""]);
+    assert_eq!(undecodable(&archiver.lake), [""]);
 }
 
 #[tokio::test]

@@ -10,7 +10,6 @@ use domain::{
 };
 use memory::{StoredOrder, StoredShipment};
 use ports::{LakeObject, QuarantineObject};
-use serde::Deserialize;
 use serde_json::Value;
 use zstd::bulk::Decompressor;
 
@@ -399,17 +398,6 @@ fn lake(world: &World, broken: &mut Broken) {
     broken.unless(undecodable == poison, || format!("the lake keeps as undecodable {undecodable:?}"));
 }
 
-#[derive(Deserialize)]
-struct Line<'a> {
-    #[serde(borrow)]
-    detail: LineDetail<'a>,
-}
-
-#[derive(Deserialize)]
-struct LineDetail<'a> {
-    id: &'a str,
-}
-
 /// What one object of the lake holds: the ids of its events, and the messages that were none.
 #[derive(Debug, Default)]
 pub(crate) struct Archived {
@@ -453,12 +441,13 @@ const LAKE_OBJECT_BYTES_MAX: usize = 1 << 24;
 
 fn read(object: &LakeObject) -> Result<Archived, Box<dyn Error>> {
     let mut archived = Archived::default();
-    let content = String::from_utf8(decompress(&object.body)?)?;
-    for line in content.lines() {
-        if object.key.starts_with("undecodable/") {
+    if object.key.starts_with("events/") {
+        let rows = lake::decode(&object.body.clone().into())?;
+        archived.events.extend(rows.into_iter().map(|row| row.id.into_owned()));
+    } else {
+        let content = String::from_utf8(decompress(&object.body)?)?;
+        for line in content.lines() {
             archived.undecodable.insert(serde_json::from_str(line)?);
-        } else {
-            archived.events.insert(serde_json::from_str::<Line<'_>>(line)?.detail.id.to_owned());
         }
     }
     Ok(archived)

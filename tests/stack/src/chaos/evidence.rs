@@ -11,7 +11,7 @@ use domain::{OrderId, Reservation, Settlement, Shipment, StockLevel};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use orderbus::stack::Stack;
 use ports::{OrderStore, OrderViewStore, ShipmentStore, StockCounts, StockStore};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::consumers::OWN_QUEUES;
 use super::given_up::GivenUp;
@@ -134,27 +134,35 @@ async fn lake(stack: &Stack) -> Result<Lake> {
         let objects = page.context("cannot list the lake")?.contents.unwrap_or_default();
         found.extend(objects.into_iter().filter_map(|object| object.key));
     }
-    let read = async |key: String| -> Result<(String, String)> {
+    let read = async |key: String| {
         let object = s3.get_object().bucket(bucket).key(&key).send().await.context("cannot read the lake")?;
-        let packed = object.body.collect().await.context("cannot read the lake")?.into_bytes();
-        let text = zstd::decode_all(packed.as_ref()).with_context(|| format!("{key} is not zstd"))?;
-        Ok((key, String::from_utf8(text).context("an object that is not UTF-8")?))
+        let content = object.body.collect().await.context("cannot read the lake")?.into_bytes();
+        Ok::<_, anyhow::Error>((key, content))
     };
-    let objects: Vec<(String, String)> =
-        stream::iter(found).map(read).buffer_unordered(READS_MAX).try_collect().await?;
+    let objects: Vec<_> = stream::iter(found).map(read).buffer_unordered(READS_MAX).try_collect().await?;
     let mut lake = Lake { objects: objects.len(), ..Lake::default() };
-    for (key, text) in &objects {
-        for line in text.lines() {
-            if key.starts_with("events/") {
-                let event: Value = serde_json::from_str(line).context("an archived line is not JSON")?;
-                let id = event["detail"]["id"].as_str().unwrap_or_default().to_owned();
-                lake.events.entry(id).or_default().push(line.to_owned());
-            } else if key.starts_with("undecodable/") {
+    for (key, content) in &objects {
+        if key.starts_with("events/") {
+            for row in lake::decode(content).with_context(|| format!("{key} cannot be read"))? {
+                lake.events.entry(row.id.to_string()).or_default().push(envelope(&row)?);
+            }
+        } else if key.starts_with("undecodable/") {
+            let text = zstd::decode_all(content.as_ref()).with_context(|| format!("{key} is not zstd"))?;
+            for line in String::from_utf8(text).context("an object that is not UTF-8")?.lines() {
                 lake.undecodable.push(serde_json::from_str(line).context("an undecodable line is not JSON")?);
             }
         }
     }
     Ok(lake)
+}
+
+/// The event as a rule delivered it, but for what differs with every delivery.
+fn envelope(row: &lake::Row<'_>) -> Result<String> {
+    let entry = row.to_bus_entry().context("an archived event cannot be put on the bus again")?;
+    let detail: Value = serde_json::from_str(&entry.detail).context("an archived event is not JSON")?;
+    let (id, detail_type, source) = (&row.bus_id, &entry.detail_type, &entry.source);
+    let envelope = json!({"id": id, "detail-type": detail_type, "source": source, "detail": detail});
+    Ok(envelope.to_string())
 }
 
 /// A queue of the test's own that hears everything a topic tells.
