@@ -5,8 +5,8 @@
 //! Everything that runs is compiled by ONE `cargo build`: the functions, the example, the tool. It takes the
 //! target that `cargo lambda build` would take, and `.cargo/config.toml` the flags, so that `sam build` finds every
 //! crate fresh.
-//! `cargo orderbus test` goes through the same steps as the continuous integration, the quick ones first; `chaos`,
-//! `mutants` and `sim` are programs of the tests.
+//! `cargo orderbus test` goes through the same steps as the continuous integration, the quick ones first; `bench`,
+//! `chaos`, `mutants` and `sim` are programs of the tests.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ fn main() -> ExitCode {
         Build::of_this_machine().and_then(|build| match arguments.first().and_then(|first| first.to_str()) {
             Some("test") => build.test(&arguments[1..]),
             // Programs of the tests: what they do, their own help says.
-            Some(program @ ("chaos" | "mutants" | "sim")) => build.run(program, &arguments[1..]),
+            Some(program @ ("bench" | "chaos" | "mutants" | "sim")) => build.run(program, &arguments[1..]),
             _ => build.run("orderbus", &arguments),
         });
     match outcome {
