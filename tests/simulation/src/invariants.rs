@@ -10,6 +10,7 @@ use domain::{
 };
 use memory::{StoredOrder, StoredShipment};
 use ports::{LakeObject, QuarantineObject};
+use serde::Deserialize;
 use serde_json::Value;
 use zstd::bulk::Decompressor;
 

@@ -38,7 +38,7 @@ fn logical_id(name: &str) -> String {
 
 /// The functions behind a queue.
 fn consumers() -> Vec<String> {
-    const WITHOUT_A_QUEUE: [&str; 2] = ["dlq-reprocessor", "order-api"];
+    const WITHOUT_A_QUEUE: [&str; 3] = ["dlq-reprocessor", "lake-compactor", "order-api"];
     functions().into_iter().filter(|name| !WITHOUT_A_QUEUE.contains(&name.as_str())).collect()
 }
 
@@ -134,9 +134,145 @@ fn everything_that_keeps_data_is_encrypted_with_the_customer_key() {
     check("AWS::SNS::Topic", |topic| &topic["KmsMasterKeyId"]);
     check("AWS::Logs::LogGroup", |group| &group["KmsKeyId"]);
     check("AWS::Events::EventBus", |bus| &bus["KmsKeyIdentifier"]);
-    check("AWS::S3::Bucket", |bucket| {
-        &bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"][0]["ServerSideEncryptionByDefault"]["KMSMasterKeyID"]
-    });
+    for (id, bucket) in of_type("AWS::S3::Bucket") {
+        let by_default = &bucket["Properties"]["BucketEncryption"]["ServerSideEncryptionConfiguration"][0]["ServerSideEncryptionByDefault"];
+        if id == ACCESS_LOGS {
+            assert_eq!(by_default["SSEAlgorithm"], "AES256", "S3 logs to no bucket with a customer key");
+        } else {
+            assert!(key.contains(&by_default["KMSMasterKeyID"]), "{id} is not encrypted with the key");
+        }
+    }
+}
+
+/// The bucket that keeps no events, but who asked for them.
+const ACCESS_LOGS: &str = "LakeAccessLogsBucket";
+
+#[test]
+fn every_bucket_is_private_keeps_versions_and_refuses_clear_text() {
+    let policies = of_type("AWS::S3::BucketPolicy");
+    for (id, bucket) in of_type("AWS::S3::Bucket") {
+        let properties = &bucket["Properties"];
+        let blocked = &properties["PublicAccessBlockConfiguration"];
+        for way in ["BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets"] {
+            assert_eq!(blocked[way], true, "{id}: {way}");
+        }
+        assert_eq!(properties["VersioningConfiguration"]["Status"], "Enabled", "{id}");
+        assert_eq!(
+            properties["OwnershipControls"]["Rules"][0]["ObjectOwnership"], "BucketOwnerEnforced",
+            "{id}"
+        );
+        let policy = policies.iter().find(|(_, policy)| policy["Properties"]["Bucket"] == json!({"Ref": id}));
+        let statements = policy.unwrap_or_else(|| panic!("{id} has no policy")).1["Properties"]["PolicyDocument"]["Statement"].clone();
+        let refuses = |statement: &Value| {
+            let whole = json!([{"GetAtt": format!("{id}.Arn")}, {"Sub": format!("${{{id}.Arn}}/*")}]);
+            statement["Effect"] == "Deny"
+                && statement["Principal"] == "*"
+                && statement["Action"] == "s3:*"
+                && statement["Resource"] == whole
+                && statement["Condition"] == json!({"Bool": {"aws:SecureTransport": "false"}})
+        };
+        assert!(statements.as_array().unwrap().iter().any(refuses), "{id} takes requests in clear text");
+    }
+}
+
+#[test]
+fn the_lake_is_locked_logged_and_moves_as_its_parameters_say() {
+    let template = template("template.yaml");
+    let lake = &template["Resources"]["LakeBucket"]["Properties"];
+    assert_eq!(lake["ObjectLockEnabled"], true);
+    let lock = &lake["ObjectLockConfiguration"];
+    assert_eq!(lock["ObjectLockEnabled"], "Enabled");
+    assert_eq!(
+        lock["Rule"]["DefaultRetention"],
+        json!({"Mode": {"Ref": "LakeLockMode"}, "Days": {"Ref": "LakeLockDays"}})
+    );
+    assert_eq!(template["Parameters"]["LakeLockMode"]["Default"], "GOVERNANCE");
+    assert_eq!(template["Parameters"]["LakeLockMode"]["AllowedValues"], json!(["GOVERNANCE", "COMPLIANCE"]));
+
+    assert_eq!(lake["LoggingConfiguration"]["DestinationBucketName"], json!({"Ref": ACCESS_LOGS}));
+    let policy = &template["Resources"]["LakeAccessLogsBucketPolicy"]["Properties"]["PolicyDocument"];
+    let [logged, _] = &policy["Statement"].as_array().unwrap()[..] else { panic!("two statements") };
+    assert_eq!(logged["Principal"], json!({"Service": "logging.s3.amazonaws.com"}));
+    assert_eq!(logged["Action"], "s3:PutObject");
+    assert_eq!(logged["Condition"]["ArnLike"], json!({"aws:SourceArn": {"GetAtt": "LakeBucket.Arn"}}));
+    assert!(!template["Resources"][ACCESS_LOGS]["Properties"]["LifecycleConfiguration"]["Rules"][0]["ExpirationInDays"].is_null());
+
+    let rules = lake["LifecycleConfiguration"]["Rules"].as_array().unwrap();
+    let [condition, tier, _] = &rules[0]["If"].as_array().unwrap()[..] else { panic!("{}", rules[0]) };
+    assert_eq!(condition, "HasLakeTier");
+    let transition =
+        json!([{"StorageClass": {"Ref": "LakeTier"}, "TransitionInDays": {"Ref": "LakeTierAfterDays"}}]);
+    assert_eq!(tier["Transitions"], transition);
+    // What expires is never the version that readers see.
+    for rule in rules {
+        assert!(rule["ExpirationInDays"].is_null() && rule["If"][1]["ExpirationInDays"].is_null(), "{rule}");
+    }
+}
+
+#[test]
+fn nobody_can_remove_a_version_and_only_the_compactor_can_hide_an_object() {
+    for (id, role) in of_type("AWS::IAM::Role") {
+        let policies = role["Properties"]["Policies"].to_string();
+        for action in [
+            "s3:DeleteObjectVersion",
+            "s3:BypassGovernanceRetention",
+            "s3:PutObjectRetention",
+            "s3:PutObjectLegalHold",
+        ] {
+            assert!(!policies.contains(action), "{id} has {action}");
+        }
+        assert!(!policies.contains("s3:DeleteObject") || id == "LakeCompactorRole", "{id} can hide objects");
+    }
+}
+
+#[test]
+fn the_compactor_has_a_whole_block_and_may_do_what_it_does_and_no_more() {
+    let template = template("template.yaml");
+    let resources = &template["Resources"];
+    for (part, kind) in [
+        ("Role", "AWS::IAM::Role"),
+        ("Function", "AWS::Serverless::Function"),
+        ("Schedule", "AWS::Scheduler::Schedule"),
+        ("ScheduleRole", "AWS::IAM::Role"),
+        ("Logs", "AWS::Logs::LogGroup"),
+        ("ErrorsAlarm", "AWS::CloudWatch::Alarm"),
+        ("SilentAlarm", "AWS::CloudWatch::Alarm"),
+    ] {
+        assert_eq!(resources[format!("LakeCompactor{part}")]["Type"], kind, "{part}");
+    }
+    let role = &resources["LakeCompactorRole"]["Properties"]["Policies"][0]["PolicyDocument"]["Statement"];
+    let of_s3: Vec<(Value, Value)> = role
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|statement| statement["Action"].to_string().contains("s3:"))
+        .map(|statement| (statement["Action"].clone(), statement["Resource"].clone()))
+        .collect();
+    let events = json!({"Sub": "${LakeBucket.Arn}/events/*"});
+    let expected = [
+        (json!("s3:ListBucket"), json!({"GetAtt": "LakeBucket.Arn"})),
+        (json!(["s3:GetObject", "s3:PutObject"]), json!([events, {"Sub": "${LakeBucket.Arn}/compaction/*"}])),
+        (json!("s3:DeleteObject"), events),
+    ];
+    assert_eq!(of_s3, expected);
+    // Whatever a run left undone, the next one does: nothing tries again, and someone is told.
+    let target = &resources["LakeCompactorSchedule"]["Properties"]["Target"];
+    assert_eq!(target["RetryPolicy"]["MaximumRetryAttempts"], 0);
+    assert_eq!(resources["LakeCompactorAsync"]["Properties"]["MaximumRetryAttempts"], 0);
+}
+
+#[test]
+fn folded_objects_stay_for_longer_than_a_query_runs() {
+    let template = template("template.yaml");
+    let grace = template["Parameters"]["CompactionGraceSeconds"]["Default"].as_i64().unwrap();
+    assert!(grace > 30 * 60, "Athena ends a query after 30 minutes");
+}
+
+#[test]
+fn the_archiver_hears_everything_but_what_is_replayed() {
+    let template = template("template.yaml");
+    let pattern = &template["Resources"]["EventArchiverRule"]["Properties"]["EventPattern"];
+    assert_eq!(*pattern, json!({"source": [{"prefix": ""}], "replay-name": [{"exists": false}]}));
 }
 
 #[test]
