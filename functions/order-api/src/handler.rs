@@ -4,17 +4,18 @@ use base64::engine::general_purpose::STANDARD;
 use contracts::{OrderRequest, Reason};
 use domain::OrderId;
 use ports::{Clock, EventBus, OrderStore, OrderViewStore, PortError};
+use runtime::{Problem, http_response};
 use serde_json::json;
 
 use crate::cancel_order::{CancellationAsked, ask_for_cancellation};
 use crate::place_order::{Placing, place_order};
-use crate::problem::{Problem, response};
 use crate::show_order::show_order;
 
 /// This function's name.
 pub const NAME: &str = "order-api";
 /// The largest body that is read.
 pub const BODY_BYTES_MAX: usize = 256 * 1024;
+const JSON: &str = "application/json";
 /// The longest idempotency key.
 const KEY_LENGTH_MAX: usize = 255;
 
@@ -57,7 +58,7 @@ impl<S: OrderStore, V: OrderViewStore, B: EventBus, C: Clock> OrderApi<S, V, B, 
             Placing::Accepted(order_id) => {
                 let body = json!({"orderId": order_id.as_str(), "status": "placed"});
                 let location = format!("/orders/{order_id}");
-                Ok(response(202, "application/json", &body, &[("location", &location)]))
+                Ok(http_response(202, JSON, body.to_string(), &[("location", &location)]))
             }
             Placing::Invalid(reasons) => Err(Problem::new(
                 422,
@@ -78,7 +79,7 @@ impl<S: OrderStore, V: OrderViewStore, B: EventBus, C: Clock> OrderApi<S, V, B, 
     async fn show(&self, request: &ApiGatewayV2httpRequest) -> Result<ApiGatewayV2httpResponse, Problem> {
         let order_id = order_id(request)?;
         match show_order(&self.views, &order_id).await.map_err(unavailable)? {
-            Some(body) => Ok(response(200, "application/json", &body, &[])),
+            Some(body) => Ok(http_response(200, JSON, body.to_string(), &[])),
             None => Err(unknown_order()),
         }
     }
@@ -90,7 +91,7 @@ impl<S: OrderStore, V: OrderViewStore, B: EventBus, C: Clock> OrderApi<S, V, B, 
             CancellationAsked::Accepted => {
                 let body = json!({"orderId": order_id.as_str(), "status": "cancellation_requested"});
                 let location = format!("/orders/{order_id}");
-                Ok(response(202, "application/json", &body, &[("location", &location)]))
+                Ok(http_response(202, JSON, body.to_string(), &[("location", &location)]))
             }
             CancellationAsked::TooLate(outcome) => Err(Problem::new(
                 409,

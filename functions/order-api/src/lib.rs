@@ -16,7 +16,6 @@ mod cancel_order;
 mod config;
 mod handler;
 mod place_order;
-mod problem;
 mod show_order;
 
 pub use config::Config;

@@ -1,7 +1,8 @@
-//! The ports on AWS: DynamoDB, EventBridge, S3, SQS, SNS and Step Functions.
+//! The ports on AWS: Athena, DynamoDB, EventBridge, S3, SQS, SNS and Step Functions.
 //!
 //! Besides a function's `main.rs`, only this crate names the SDK.
 
+mod athena_lake_queries;
 mod aws_redrive_targets;
 mod calls;
 mod dynamodb;
@@ -25,6 +26,7 @@ mod sqs_dead_letter_queues;
 mod sqs_message_queue;
 mod sqs_quarantine;
 
+pub use athena_lake_queries::AthenaLakeQueries;
 pub use aws_redrive_targets::AwsRedriveTargets;
 pub use dynamodb_order_store::DynamoDbOrderStore;
 pub use dynamodb_order_view_store::DynamoDbOrderViewStore;

@@ -86,6 +86,12 @@ impl Sdk {
         &self.config
     }
 
+    /// An Athena client.
+    #[must_use]
+    pub fn athena(&self) -> aws_sdk_athena::Client {
+        aws_sdk_athena::Client::new(&self.config)
+    }
+
     /// A DynamoDB client.
     #[must_use]
     pub fn dynamodb(&self) -> aws_sdk_dynamodb::Client {

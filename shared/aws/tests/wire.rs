@@ -15,7 +15,7 @@ use std::error::Error;
 use std::sync::{Arc, Mutex};
 
 use aws::{
-    AwsRedriveTargets, DynamoDbOrderStore, DynamoDbOrderViewStore, DynamoDbRedriveLedger,
+    AthenaLakeQueries, AwsRedriveTargets, DynamoDbOrderStore, DynamoDbOrderViewStore, DynamoDbRedriveLedger,
     DynamoDbShipmentStore, DynamoDbStockStore, EventBridgeEventBus, S3EventLake, SfnPaymentTasks,
     SnsFulfilmentCentre, SqsMessageQueue, SqsQuarantine,
 };
@@ -25,9 +25,10 @@ use domain::{
     Reservation, Shipment, ShipmentDecision, Shortage, Sku, StockDecision, StockEnd, StockLine, Timestamp,
 };
 use ports::{
-    Commit, Decided, EventBus, EventLake, FulfilmentCentre, LakeObject, MessageQueue, NewOrder, Notice,
-    OrderStore, OrderViewStore, PaymentTasks, PortError, Postponement, Quarantine, Quarantined, Redrive,
-    RedriveLedger, RedriveTargets, Reserve, Retry, ShipmentStore, StockStore, Target, TaskReply, conformance,
+    Commit, Decided, EventBus, EventLake, Execution, FulfilmentCentre, LakeObject, LakeQueries, LakeQuery,
+    MessageQueue, NewOrder, Notice, OrderStore, OrderViewStore, Parameter, PaymentTasks, PortError,
+    Postponement, Quarantine, Quarantined, QueryId, QueryState, Redrive, RedriveLedger, RedriveTargets,
+    Reserve, Retry, ShipmentStore, StockStore, Target, TaskReply, conformance,
 };
 use scripted::{Answer, Fate, ScriptedAws};
 use serde_json::{Value, json};
@@ -111,6 +112,119 @@ fn an_event_that_eventbridge_refuses_to_take_back_is_not_taken_for_sent() {
     // What is no event can never be put on a bus.
     let redrive = Redrive { key: &key, attempt: Attempt::default(), body: "text" };
     assert_retry(&wait(targets.send(&Target::Bus, &redrive)), Retry::Permanent);
+}
+
+// Athena
+// https://docs.aws.amazon.com/athena/latest/APIReference/API_StartQueryExecution.html
+
+const QUERY_ID: &str = "0b2c4f6e-1d3a-4b5c-8d7e-9f0a1b2c3d4e";
+
+fn lake_queries(aws: &ScriptedAws) -> AthenaLakeQueries {
+    AthenaLakeQueries::new(aws.sdk().athena(), "lake-api".to_owned(), "orderbus".to_owned())
+}
+
+#[test]
+fn a_question_goes_to_athena_with_its_values_apart_from_it() {
+    let aws = ScriptedAws::that_always_answers(Answer::json(&json!({"QueryExecutionId": QUERY_ID})));
+    let query = LakeQuery {
+        statement: "SELECT 1 WHERE ? = ? AND ? > ?",
+        parameters: vec![
+            Parameter::Text("it's'; DROP TABLE events --".to_owned()),
+            Parameter::Number(-7),
+            Parameter::Instant(AT),
+            Parameter::Text(String::new()),
+        ],
+        token: "0123456789abcdef0123456789abcdef".to_owned(),
+        reuse_minutes_max: 60,
+    };
+    let id = wait(lake_queries(&aws).start(&query)).unwrap();
+    assert_eq!(id.as_str(), QUERY_ID);
+    let expected = json!({
+        "QueryString": "SELECT 1 WHERE ? = ? AND ? > ?",
+        "ExecutionParameters": ["'it''s''; DROP TABLE events --'", "-7", "TIMESTAMP '2026-01-31 12:00:00.123'", "''"],
+        "ClientRequestToken": "0123456789abcdef0123456789abcdeflake-api",
+        "QueryExecutionContext": {"Database": "orderbus"},
+        "WorkGroup": "lake-api",
+        "ResultReuseConfiguration": {"ResultReuseByAgeConfiguration": {"Enabled": true, "MaxAgeInMinutes": 60}},
+    });
+    assert_eq!(aws.requests()[0].json(), expected);
+
+    let plain = LakeQuery { parameters: vec![], reuse_minutes_max: 0, ..query.clone() };
+    wait(lake_queries(&aws).start(&plain)).unwrap();
+    let sent = aws.requests()[1].json();
+    assert!(sent.get("ExecutionParameters").is_none() && sent.get("ResultReuseConfiguration").is_none());
+
+    // Athena takes no longer one.
+    let long = LakeQuery { parameters: vec![Parameter::Text("x".repeat(1_023))], ..query };
+    assert_retry(&wait(lake_queries(&aws).start(&long)).map(|_| ()), Retry::Permanent);
+    assert_eq!(aws.requests().len(), 2);
+}
+
+#[test]
+fn an_execution_is_known_only_where_it_was_started() {
+    let execution = |workgroup: &str, state: &str, reason: &str, parameters: Value| {
+        Answer::json(&json!({"QueryExecution": {
+            "QueryExecutionId": QUERY_ID,
+            "Query": "SELECT 1 WHERE ? = ?",
+            "WorkGroup": workgroup,
+            "Status": {"State": state, "StateChangeReason": reason},
+            "ExecutionParameters": parameters,
+        }}))
+    };
+    let values = || json!(["'it''s'", "5"]);
+    let known = |state| {
+        Some(Execution {
+            statement: "SELECT 1 WHERE ? = ?".to_owned(),
+            parameters: vec![Parameter::Text("it's".to_owned()), Parameter::Number(5)],
+            state,
+        })
+    };
+    for (answer, expected) in [
+        (execution("lake-api", "QUEUED", "", values()), known(QueryState::Running)),
+        (execution("lake-api", "RUNNING", "", values()), known(QueryState::Running)),
+        (execution("lake-api", "SUCCEEDED", "", values()), known(QueryState::Succeeded)),
+        (execution("lake-api", "FAILED", "why", values()), known(QueryState::Failed("why".to_owned()))),
+        (
+            execution("lake-api", "CANCELLED", "Bytes scanned limit was exceeded", values()),
+            known(QueryState::TooLarge),
+        ),
+        (execution("primary", "SUCCEEDED", "", values()), None),
+        (execution("lake-api", "SUCCEEDED", "", json!(["now()", "5"])), None),
+        (Answer::error(400, "InvalidRequestException"), None),
+    ] {
+        let aws = ScriptedAws::that_always_answers(answer.clone());
+        let id = QueryId::parse(QUERY_ID).unwrap();
+        assert_eq!(wait(lake_queries(&aws).look_up(&id)).unwrap(), expected, "{answer:?}");
+    }
+    let aws = ScriptedAws::that_always_answers(Answer::error(400, "AccessDeniedException"));
+    let id = QueryId::parse(QUERY_ID).unwrap();
+    assert_retry(&wait(lake_queries(&aws).look_up(&id)).map(|_| ()), Retry::Transient);
+}
+
+#[test]
+fn rows_are_read_page_by_page_without_the_names_of_the_columns() {
+    let row = |text: &str| json!({"Data": [{"VarCharValue": text}, {}]});
+    let page = |rows: Vec<Value>, next: Option<&str>| {
+        let columns = json!([{"Name": "id", "Type": "varchar"}, {"Name": "subject", "Type": "varchar"}]);
+        let mut answer = json!({"ResultSet": {"Rows": rows, "ResultSetMetadata": {"ColumnInfo": columns}}});
+        if let Some(next) = next {
+            answer["NextToken"] = json!(next);
+        }
+        Fate::Answered(Answer::json(&answer))
+    };
+    let names = json!({"Data": [{"VarCharValue": "id"}, {"VarCharValue": "subject"}]});
+    let script = vec![page(vec![names, row("a")], Some("more")), page(vec![row("b"), row("id")], None)];
+    let aws = ScriptedAws::that_answers(script.clone());
+    let id = QueryId::parse(QUERY_ID).unwrap();
+    let rows = wait(lake_queries(&aws).rows(&id, 10)).unwrap();
+    let value = |text: &str| vec![Some(text.to_owned()), None];
+    assert_eq!(rows.columns, ["id", "subject"]);
+    assert_eq!(rows.rows, [value("a"), value("b"), value("id")]);
+    assert_eq!(aws.requests()[1].json()["NextToken"], "more");
+
+    let aws = ScriptedAws::that_answers(script);
+    assert_eq!(wait(lake_queries(&aws).rows(&id, 1)).unwrap().rows, [value("a")]);
+    assert_eq!(aws.requests().len(), 1, "nothing is read that nobody asked for");
 }
 
 // Step Functions

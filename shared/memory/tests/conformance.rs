@@ -9,11 +9,11 @@ use contracts::Outbound;
 use domain::{Attempt, Timestamp};
 use memory::{
     Fault, ManualClock, MemoryDeadLetterQueues, MemoryEventBus, MemoryEventLake, MemoryFulfilmentCentre,
-    MemoryMessageQueue, MemoryOnCall, MemoryOrderStore, MemoryOrderViewStore, MemoryPaymentTasks,
-    MemoryQuarantine, MemoryQuarantineStore, MemoryQueue, MemoryQueues, MemoryRedriveLedger,
-    MemoryRedriveTargets, MemoryShipmentStore, MemoryStockStore, QueueSettings,
+    MemoryLakeQueries, MemoryMessageQueue, MemoryOnCall, MemoryOrderStore, MemoryOrderViewStore,
+    MemoryPaymentTasks, MemoryQuarantine, MemoryQuarantineStore, MemoryQueue, MemoryQueues,
+    MemoryRedriveLedger, MemoryRedriveTargets, MemoryShipmentStore, MemoryStockStore, QueueSettings,
 };
-use ports::{Alert, Clock, Notice, Quarantined, Target, attempt_carried, conformance};
+use ports::{Alert, Clock, Notice, Parameter, Quarantined, Rows, Target, attempt_carried, conformance};
 
 #[test]
 fn the_order_store_conforms() {
@@ -50,6 +50,27 @@ fn a_suite_runs_again_beside_what_earlier_runs_left() {
         block_on(conformance::shipment_store(&shipments, unique));
         block_on(conformance::order_view_store(&views, unique));
     }
+}
+
+#[test]
+fn the_lake_s_queries_conform() {
+    let queries = MemoryLakeQueries::new(|query| {
+        let text = |text: &str| vec![Some(text.to_owned())];
+        let (column, rows) = match (query.statement, query.parameters.as_slice()) {
+            (conformance::NUMBERS, [Parameter::Number(last)]) => {
+                let numbers =
+                    (1..=3).filter(|number| number <= last).map(|number: i64| text(&number.to_string()));
+                ("number", numbers.chain([vec![None]]).collect())
+            }
+            (conformance::SAME, [one, other]) if one == other => ("answer", vec![text("same")]),
+            (conformance::BEFORE, [Parameter::Instant(one), Parameter::Instant(other)]) if one < other => {
+                ("answer", vec![text("before")])
+            }
+            _ => ("answer", vec![]),
+        };
+        Ok(Rows { columns: vec![column.to_owned()], rows })
+    });
+    block_on(conformance::lake_queries(&queries, "memory"));
 }
 
 #[test]

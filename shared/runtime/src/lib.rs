@@ -8,6 +8,7 @@ mod clock;
 mod deadline;
 mod disposition;
 mod environment;
+mod problem;
 mod silent;
 mod start;
 mod telemetry;
@@ -17,6 +18,7 @@ pub use clock::SystemClock;
 pub use deadline::Deadline;
 pub use disposition::{Disposition, Rejection};
 pub use environment::{ConfigError, variable};
+pub use problem::{Problem, http_response};
 pub use silent::Silent;
 pub use start::{Error, serve, serve_queue, start};
 

@@ -12,16 +12,20 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use aws::{
-    DynamoDbOrderStore, DynamoDbOrderViewStore, DynamoDbShipmentStore, DynamoDbStockStore,
+    AthenaLakeQueries, DynamoDbOrderStore, DynamoDbOrderViewStore, DynamoDbShipmentStore, DynamoDbStockStore,
     EventBridgeEventBus, S3EventLake, S3LakeObjects, SfnPaymentTasks, SnsFulfilmentCentre, SqsMessageQueue,
     SqsQuarantine,
 };
+use aws_sdk_athena::types::{QueryExecutionState, ResultConfiguration, WorkGroupConfiguration};
 use aws_sdk_eventbridge::types::Target;
 use aws_sdk_sfn::operation::describe_execution::DescribeExecutionOutput;
 use aws_sdk_sfn::types::ExecutionStatus;
 use aws_sdk_sqs::types::Message;
 use contracts::Outbound;
-use ports::{Notice, PaymentTasks, PortError, Quarantined, TaskReply, attempt_carried, conformance};
+use ports::{
+    LakeQueries, LakeQuery, Notice, Parameter, PaymentTasks, PortError, Quarantined, TaskReply,
+    attempt_carried, conformance,
+};
 use serde_json::{Value, json};
 use stack_tests::{Inbox, Judge};
 
@@ -61,6 +65,74 @@ fn the_lake_on_s3_conforms() {
     judge.wait(conformance::event_lake(&lake, body, judge.name()));
     let objects = S3LakeObjects::new(s3.clone(), "lake".to_owned());
     judge.wait(conformance::lake_objects(&lake, &objects, judge.name()));
+}
+
+#[test]
+fn the_lake_s_queries_on_athena_conform() {
+    let judge = Judge::ministack().unwrap();
+    judge.wait(judge.sdk().s3().create_bucket().bucket("results").send()).unwrap();
+    for workgroup in ["first", "second"] {
+        let results = ResultConfiguration::builder().output_location("s3://results/").build();
+        let settings = WorkGroupConfiguration::builder().result_configuration(results).build();
+        let request = judge.sdk().athena().create_work_group().name(workgroup);
+        judge.wait(request.configuration(settings).send()).unwrap();
+    }
+    let queries = |workgroup: &str| {
+        AthenaLakeQueries::new(judge.sdk().athena(), workgroup.to_owned(), "default".to_owned())
+    };
+    let (first, second) = (queries("first"), queries("second"));
+    judge.wait(conformance::lake_queries(&first, judge.name()));
+    // The same tokens in another workgroup are others, and what is asked there is not known here.
+    judge.wait(conformance::lake_queries(&second, judge.name()));
+    let query = LakeQuery {
+        statement: conformance::SAME,
+        parameters: vec![Parameter::Number(1), Parameter::Number(1)],
+        token: "another-workgroup-------------------".to_owned(),
+        reuse_minutes_max: 0,
+    };
+    let id = judge.wait(first.start(&query)).unwrap();
+    assert_eq!(judge.wait(second.look_up(&id)).unwrap(), None);
+}
+
+// What Athena refuses is refused here too, lest a query pass that could never run there.
+#[test]
+fn a_query_that_athena_would_not_take_fails() {
+    let judge = Judge::ministack().unwrap();
+    judge.wait(judge.sdk().s3().create_bucket().bucket("results").send()).unwrap();
+    let ended = |statement: &str, parameters: &[&str]| {
+        judge.wait(async {
+            let athena = judge.sdk().athena();
+            let results = ResultConfiguration::builder().output_location("s3://results/").build();
+            let request =
+                athena.start_query_execution().query_string(statement).result_configuration(results);
+            let parameters: Vec<String> = parameters.iter().map(|text| (*text).to_owned()).collect();
+            let request = request.set_execution_parameters((!parameters.is_empty()).then_some(parameters));
+            let id = request.send().await.unwrap().query_execution_id.unwrap();
+            loop {
+                let found = athena.get_query_execution().query_execution_id(&id).send().await.unwrap();
+                let status = found.query_execution.unwrap().status.unwrap();
+                match status.state.unwrap() {
+                    QueryExecutionState::Queued | QueryExecutionState::Running => {}
+                    QueryExecutionState::Succeeded => return Ok(()),
+                    _ => return Err(status.state_change_reason.unwrap_or_default()),
+                }
+            }
+        })
+    };
+    assert_eq!(ended("SELECT 1 WHERE ? = 'a'", &["'a'"]), Ok(()));
+    for (statement, parameters, reason) in [
+        ("SELECT 1 WHERE ? = 'a'", vec![], "expected 1 but found 0"),
+        ("SELECT 1 WHERE ? = 'a'", vec!["'a'", "'b'"], "expected 1 but found 2"),
+        ("SELECT ?", vec!["'a'"], "outside a WHERE clause"),
+        ("SELECT 1 WHERE ? = 'a'", vec!["'a' OR 1 = 1"], "not a literal"),
+        ("SELECT 1 WHERE ? = 'a'", vec!["'a'; SELECT 2"], "not a literal"),
+        ("SELECT 1 WHERE ? = 'a'", vec!["(SELECT 'a')"], "not a literal"),
+        ("SELECT 1 WHERE list_contains([1], 1", vec![], "Expecting )"),
+        ("SELECT nothing FROM nowhere", vec![], "nowhere"),
+    ] {
+        let told = ended(statement, &parameters).unwrap_err();
+        assert!(told.contains(reason), "{statement} {parameters:?}: {told}");
+    }
 }
 
 #[test]

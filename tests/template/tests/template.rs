@@ -38,7 +38,7 @@ fn logical_id(name: &str) -> String {
 
 /// The functions behind a queue.
 fn consumers() -> Vec<String> {
-    const WITHOUT_A_QUEUE: [&str; 3] = ["dlq-reprocessor", "lake-compactor", "order-api"];
+    const WITHOUT_A_QUEUE: [&str; 4] = ["dlq-reprocessor", "lake-api", "lake-compactor", "order-api"];
     functions().into_iter().filter(|name| !WITHOUT_A_QUEUE.contains(&name.as_str())).collect()
 }
 

@@ -8,6 +8,8 @@ mod clock;
 pub mod dlq;
 pub mod http;
 pub mod invocation;
+pub mod lake;
+pub mod lake_page;
 pub mod local;
 pub mod ministack;
 pub mod play;

@@ -13,11 +13,14 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, Parser, Subcommand};
 use dlq_reprocessor::Order;
 use domain::{OrderId, Sku};
+use lake_api::{Days, Report};
 use orderbus::account::Account;
+use orderbus::lake::Reported;
 use orderbus::stack::Stack;
 use orderbus::tools::Tools;
 use orderbus::{
-    LocalStack, Options, Progress, dlq, ministack, play, processes, publish, report, repository, sam,
+    LocalStack, Options, Progress, dlq, lake, lake_page, ministack, play, processes, publish, report,
+    repository, sam,
 };
 use ports::{OrderViewStore, StockCounts};
 use tokio::runtime::{Builder, Runtime};
@@ -79,6 +82,11 @@ enum Command {
         #[arg(long, global = true)]
         json: bool,
     },
+    /// Ask the data lake
+    Lake {
+        #[command(subcommand)]
+        command: LakeCommand,
+    },
     /// Check both templates
     #[command(hide = true)]
     CheckTemplates,
@@ -101,6 +109,32 @@ enum StockCommand {
     },
     /// Show every SKU
     List,
+}
+
+#[derive(Debug, Subcommand)]
+enum LakeCommand {
+    /// List the reports
+    Reports,
+    /// Show a report
+    Report {
+        /// Which: `cargo orderbus lake reports` lists them; all for each of them
+        name: String,
+        /// First day, in UTC: 2026-01-31. Otherwise thirty days
+        #[arg(long, value_name = "DAY")]
+        from: Option<String>,
+        /// Last day, in UTC. Otherwise today
+        #[arg(long, value_name = "DAY")]
+        to: Option<String>,
+        /// JSON, for scripts
+        #[arg(long, conflicts_with = "csv")]
+        json: bool,
+        /// CSV, for spreadsheets
+        #[arg(long)]
+        csv: bool,
+        /// Also write a page with charts
+        #[arg(long, value_name = "FILE")]
+        html: Option<PathBuf>,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -203,6 +237,22 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
         Command::Order { id } => tell_order(&Target::of(stack)?, &id),
         Command::Publish { file } => publish_event(&Target::of(stack)?, &file),
         Command::Dlq { command, json } => look_after(&Target::of(stack)?, command, json),
+        Command::Lake { command: LakeCommand::Reports } => {
+            print!("{}", lake::list());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Lake { command: LakeCommand::Report { name, from, to, json, csv, html } } => {
+            let reports = lake::named(&name)?;
+            let days = Days::parse(from.as_deref(), to.as_deref(), orderbus::now())?;
+            let form = if json {
+                Form::Json
+            } else if csv {
+                Form::Csv
+            } else {
+                Form::Table
+            };
+            show_reports(&Target::of(stack)?, &reports, days, form, html.as_deref())
+        }
         Command::CheckTemplates => {
             sam::validate(&Tools::ready(&progress)?, &repository::local_state(), &progress)?;
             Ok(ExitCode::SUCCESS)
@@ -299,6 +349,40 @@ fn publish_event(target: &Target, file: &Path) -> Result<ExitCode> {
     let event = publish::read_event(&text, orderbus::now())?;
     target.wait(play::publish(target.stack(), &event))?;
     println!("published {} {}", event.data.event_type().as_str(), event.id);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// How reports are printed.
+#[derive(Clone, Copy)]
+enum Form {
+    Table,
+    Json,
+    Csv,
+}
+
+fn show_reports(
+    target: &Target,
+    reports: &[&'static Report],
+    days: Days,
+    form: Form,
+    html: Option<&Path>,
+) -> Result<ExitCode> {
+    let lake = lake::of(target.stack())?;
+    let mut found = Vec::new();
+    for report in reports {
+        found.push(target.wait(lake::report(&lake, report, days))?);
+    }
+    let texts: Vec<String> = match form {
+        Form::Table => found.iter().map(Reported::table).collect(),
+        Form::Csv => found.iter().map(Reported::csv).collect(),
+        Form::Json => found.iter().map(|one| format!("{:#}\n", one.json())).collect(),
+    };
+    print!("{}", texts.join("\n"));
+    if let Some(file) = html {
+        fs::write(file, lake_page::page(&found)?)
+            .with_context(|| format!("cannot write {}", file.display()))?;
+        eprintln!("written: {}", file.display());
+    }
     Ok(ExitCode::SUCCESS)
 }
 

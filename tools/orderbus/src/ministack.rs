@@ -21,7 +21,10 @@ pub const REGION: &str = "us-east-1";
 
 const READY_WITHIN: Duration = Duration::from_secs(60);
 
-/// Starts MiniStack with three changes.
+/// What its Athena needs to run Athena's own SQL; the file says what and why.
+const ATHENA_HERE: &str = include_str!("athena_here.py");
+
+/// Starts MiniStack with three changes more.
 /// Without the first, each warm call of a function waits 40 ms for a delayed acknowledgement.
 /// The second ends it, and its functions, when the one who started it is gone without a farewell.
 /// The third clears its ended functions from the process table, which not every container does.
@@ -45,6 +48,8 @@ def clear_ended_functions():
             return
 
 threading.Thread(target=stay_until_the_starter_is_gone, daemon=True).start()
+exec(sys.argv[1])
+install()
 from ministack.app import main
 sys.argv = ["ministack"]
 try:
@@ -114,7 +119,7 @@ impl MiniStack {
         let mut command = Command::new(python.get_program());
         // The state folder as an argument marks the process as ours. Functions inherit this environment, so it
         // holds nothing of the caller's.
-        command.args(["-c", START]).arg(&state).current_dir(&state).env_clear();
+        command.args(["-c", START, ATHENA_HERE]).arg(&state).current_dir(&state).env_clear();
         command.envs([
             ("GATEWAY_PORT", port.to_string().as_str()),
             ("BIND_HOST", "127.0.0.1"),

@@ -1,11 +1,11 @@
 use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use aws_lambda_events::http::HeaderName;
 use contracts::Reason;
-use serde_json::{Value, json};
+use serde_json::json;
 
-/// A problem that the caller is told of (RFC 9457).
+/// A problem that a caller over HTTP is told of (RFC 9457).
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Problem {
+pub struct Problem {
     status: u16,
     /// The last part of the problem's `type`.
     name: &'static str,
@@ -17,21 +17,22 @@ pub(crate) struct Problem {
 }
 
 impl Problem {
-    pub(crate) fn new(
-        status: u16,
-        name: &'static str,
-        title: &'static str,
-        detail: impl Into<String>,
-    ) -> Self {
+    /// `name` is the last part of its type; `detail` says what to do.
+    #[must_use]
+    pub fn new(status: u16, name: &'static str, title: &'static str, detail: impl Into<String>) -> Self {
         Self { status, name, title, detail: detail.into(), errors: vec![] }
     }
 
-    pub(crate) fn with_errors(mut self, errors: Vec<Reason>) -> Self {
+    /// With each field that is wrong.
+    #[must_use]
+    pub fn with_errors(mut self, errors: Vec<Reason>) -> Self {
         self.errors = errors;
         self
     }
 
-    pub(crate) fn unavailable() -> Self {
+    /// What passes by itself.
+    #[must_use]
+    pub fn unavailable() -> Self {
         Self::new(
             503,
             "unavailable",
@@ -40,7 +41,9 @@ impl Problem {
         )
     }
 
-    pub(crate) fn into_response(self) -> ApiGatewayV2httpResponse {
+    /// The answer that tells of it.
+    #[must_use]
+    pub fn into_response(self) -> ApiGatewayV2httpResponse {
         let mut body = json!({
             "type": format!("urn:orderbus:problem:{}", self.name),
             "title": self.title,
@@ -51,15 +54,16 @@ impl Problem {
             body["errors"] = json!(self.errors);
         }
         let retry: &[(&str, &str)] = if self.status == 503 { &[("retry-after", "1")] } else { &[] };
-        response(self.status, "application/problem+json", &body, retry)
+        http_response(self.status, "application/problem+json", body.to_string(), retry)
     }
 }
 
-/// An answer with a JSON body.
-pub(crate) fn response(
+/// An answer over HTTP, which nobody keeps.
+#[must_use]
+pub fn http_response(
     status: u16,
     content_type: &str,
-    body: &Value,
+    body: String,
     headers: &[(&str, &str)],
 ) -> ApiGatewayV2httpResponse {
     let mut response = ApiGatewayV2httpResponse::default();
@@ -70,6 +74,6 @@ pub(crate) fn response(
             response.headers.insert(name, value);
         }
     }
-    response.body = Some(body.to_string().into());
+    response.body = Some(body.into());
     response
 }
