@@ -65,7 +65,7 @@ impl EventFilter {
                 if !is_name(text) {
                     wrong.push(reason(
                         field,
-                        format!("must be 1 to {NAME_LENGTH_MAX} letters, digits, '-', '_', '.', ':' and '/'"),
+                        format!("must be 1 to {NAME_LENGTH_MAX} letters, digits, '-', '_', '.', ':' and '/', a letter or digit first"),
                     ));
                 }
                 text.to_owned()
@@ -232,7 +232,8 @@ fn reason(field: &'static str, message: String) -> Reason {
 
 fn is_name(text: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:/".contains(&byte);
-    (1..=NAME_LENGTH_MAX).contains(&text.len()) && text.bytes().all(allowed)
+    let begins_well = text.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric());
+    begins_well && text.len() <= NAME_LENGTH_MAX && text.bytes().all(allowed)
 }
 
 fn read_limit(text: &str) -> Option<i64> {

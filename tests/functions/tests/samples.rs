@@ -13,18 +13,19 @@ use dlq_reprocessor::{Policy, Queues, Reprocessor, Settings, Summary};
 use event_archiver::EventArchiver;
 use function_tests::{Function, NOW, SteppingClock, order_id, sku, types_of};
 use inventory_updater::InventoryUpdater;
+use lake_api::{Lake, LakeApi, REPORTS};
 use memory::{
     ManualClock, MemoryDeadLetterQueues, MemoryEventBus, MemoryEventLake, MemoryFulfilmentCentre,
-    MemoryOnCall, MemoryOrderStore, MemoryOrderViewStore, MemoryPaymentTasks, MemoryQuarantineStore,
-    MemoryQueues, MemoryRedriveLedger, MemoryRedriveTargets, MemoryShipmentStore, MemoryStockStore,
-    QueueSettings,
+    MemoryLakeQueries, MemoryOnCall, MemoryOrderStore, MemoryOrderViewStore, MemoryPaymentTasks,
+    MemoryQuarantineStore, MemoryQueues, MemoryRedriveLedger, MemoryRedriveTargets, MemoryShipmentStore,
+    MemoryStockStore, QueueSettings,
 };
 use order_api::OrderApi;
 use order_placed::OrderPlacedHandler;
 use order_tracker::OrderTracker;
 use payment_callback::PaymentCallback;
 use payment_provider::PaymentProvider;
-use ports::{NewOrder, OrderStore, OrderViewStore, StockCounts};
+use ports::{NewOrder, OrderStore, OrderViewStore, Rows, StockCounts};
 use runtime::{Deadline, Handler, SqsEvent};
 use shipping_notifier::ShippingNotifier;
 
@@ -95,6 +96,10 @@ fn expectations() -> Vec<Expectation> {
         ("inventory-updater/parcel-picked-up.json", &[], retries(1)),
         ("inventory-updater/parcel-picked-up.json", &["inventory-updater/order-placed.json"], publishes(&[])),
         ("inventory-updater/poison-among-ten.json", &[], quarantines(&[RESERVED; 6], &POISON)),
+        ("lake-api/report.json", &[], answers(200, &[])),
+        ("lake-api/events.json", &[], answers(200, &[])),
+        ("lake-api/order.json", &[], answers(404, &[])),
+        ("lake-api/report-of-a-reversed-period.json", &[], answers(400, &[])),
         ("order-api/place-order.json", &[], answers(202, &["orders.order-placed.v1"])),
         (
             "order-api/place-order.json",
@@ -172,6 +177,7 @@ async fn try_samples(function: &str, samples: &[&str]) -> Outcome {
             }
             consume(inventory_updater::NAME, InventoryUpdater { stock, clock }, samples).await
         }
+        "lake-api" => ask_the_lake(samples).await,
         "order-api" => respond(samples).await,
         "order-placed" => {
             let orders = MemoryOrderStore::default();
@@ -206,6 +212,27 @@ async fn consume<H: Handler>(name: &'static str, handler: H, samples: &[&str]) -
     }
     let (published, quarantined) = (types_of(&function.published()), function.quarantined());
     Outcome { published, failed, quarantined, ..Outcome::default() }
+}
+
+/// A lake that has nothing.
+async fn ask_the_lake(samples: &[&str]) -> Outcome {
+    let queries = MemoryLakeQueries::new(|query| {
+        let report = REPORTS.iter().find(|report| report.statement == query.statement);
+        let names =
+            ["id", "source", "type", "subject", "time", "correlation_id", "causation_id", "schema", "data"];
+        let columns = match report {
+            Some(report) => report.columns.iter().map(|column| column.name.to_owned()).collect(),
+            None => names.map(str::to_owned).to_vec(),
+        };
+        Ok(Rows { columns, rows: vec![] })
+    });
+    let lake = Lake { queries, clock: SteppingClock::default(), patience: Duration::ZERO };
+    let api = LakeApi { lake, views: MemoryOrderViewStore::default() };
+    let mut status = None;
+    for sample in samples {
+        status = Some(api.respond(&serde_json::from_str(&text(sample)).unwrap()).await.status_code);
+    }
+    Outcome { status, ..Outcome::default() }
 }
 
 async fn respond(samples: &[&str]) -> Outcome {

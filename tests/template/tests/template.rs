@@ -12,7 +12,7 @@ use std::fs;
 
 use contracts::EventType;
 use serde_json::{Value, json};
-use template_tests::{root, template};
+use template_tests::{read, root, template};
 
 /// Every resource of the template, by logical id.
 fn resources() -> Vec<(String, Value)> {
@@ -327,6 +327,123 @@ fn no_role_has_a_wildcard_where_aws_knows_resources() {
             }
         }
     }
+}
+
+#[test]
+fn every_report_is_a_named_query_to_the_letter() {
+    let named: BTreeMap<String, Value> = of_type("AWS::Athena::NamedQuery")
+        .into_iter()
+        .map(|(_, query)| {
+            (query["Properties"]["Name"].as_str().unwrap().to_owned(), query["Properties"].clone())
+        })
+        .collect();
+    let files = fs::read_dir(root().join("functions/lake-api/queries")).unwrap();
+    let files: BTreeSet<String> =
+        files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
+    assert_eq!(named.keys().map(|name| format!("{name}.sql")).collect::<BTreeSet<_>>(), files);
+    for (name, query) in named {
+        let statement = read(&format!("functions/lake-api/queries/{name}.sql"));
+        assert_eq!(query["QueryString"], statement, "{name}");
+        assert_eq!(query["WorkGroup"], json!({"Ref": "LakeWorkgroup"}), "{name}");
+        // The table under the view has some events more than once.
+        assert!(statement.contains("FROM events") && !statement.contains("stored_events"), "{name}");
+    }
+}
+
+#[test]
+fn the_view_has_the_columns_of_its_table_and_every_event_once() {
+    let template = template("template.yaml");
+    let input = |id: &str| template["Resources"][id]["Properties"]["TableInput"].clone();
+    let (table, view) = (input("LakeTable"), input("LakeView"));
+    let mut columns = table["StorageDescriptor"]["Columns"].as_array().unwrap().clone();
+    columns.extend(table["PartitionKeys"].as_array().unwrap().clone());
+    assert_eq!(view["StorageDescriptor"]["Columns"], json!(columns));
+    let names: Vec<&str> = columns.iter().map(|column| column["Name"].as_str().unwrap()).collect();
+
+    let definition = view["ViewOriginalText"]["Join"][1][1]["Fn::Base64"]["Sub"].as_str().unwrap();
+    let definition: Value = serde_json::from_str(definition).unwrap();
+    let sql = definition["originalSql"].as_str().unwrap();
+    let expected = format!(
+        "SELECT {} FROM (SELECT *, row_number() OVER (PARTITION BY dt, hour, id ORDER BY ingested_at, bus_id) AS copy FROM stored_events) WHERE copy = 1",
+        names.join(", ")
+    );
+    assert_eq!(sql, expected);
+    let athena_type = |column: &Value| match column["Type"].as_str().unwrap() {
+        "timestamp" => "timestamp(3)",
+        _ => "varchar",
+    };
+    let typed: Vec<Value> =
+        columns.iter().map(|column| json!({"name": column["Name"], "type": athena_type(column)})).collect();
+    assert_eq!(definition["columns"], json!(typed));
+}
+
+#[test]
+fn queries_read_and_write_where_they_may_and_no_further() {
+    for (id, workgroup) in of_type("AWS::Athena::WorkGroup") {
+        let settings = &workgroup["Properties"]["WorkGroupConfiguration"];
+        assert_eq!(settings["EnforceWorkGroupConfiguration"], true, "{id}");
+        assert_eq!(settings["BytesScannedCutoffPerQuery"], json!({"Ref": "LakeScannedBytesMax"}), "{id}");
+        let encryption = &settings["ResultConfiguration"]["EncryptionConfiguration"];
+        assert_eq!(
+            *encryption,
+            json!({"EncryptionOption": "SSE_KMS", "KmsKey": {"GetAtt": "Key.Arn"}}),
+            "{id}"
+        );
+    }
+    let template = template("template.yaml");
+    let expiry =
+        &template["Resources"]["LakeResultsBucket"]["Properties"]["LifecycleConfiguration"]["Rules"][0];
+    assert_eq!(expiry["ExpirationInDays"], json!({"Ref": "LakeResultsRetentionDays"}));
+    let role =
+        &template["Resources"]["LakeApiRole"]["Properties"]["Policies"][0]["PolicyDocument"]["Statement"];
+    let mut rights: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for statement in role.as_array().unwrap() {
+        let actions = match &statement["Action"] {
+            Value::Array(actions) => actions.clone(),
+            action => vec![action.clone()],
+        };
+        for action in actions {
+            let resources = rights.entry(action.as_str().unwrap().to_owned()).or_default();
+            resources.push(statement["Resource"].to_string());
+        }
+    }
+    let only = |action: &str, resource: &str| {
+        assert!(rights[action].iter().all(|one| one.contains(resource)), "{action}: {:?}", rights[action]);
+    };
+    only("athena:StartQueryExecution", "${LakeApiWorkgroup}");
+    only("s3:PutObject", "${LakeResultsBucket.Arn}/lake-api/*");
+    only("glue:GetTable", "${LakeDatabase}");
+    assert_eq!(rights["s3:GetObject"].len(), 2, "the events, and its own results");
+    let writes = ["Put", "Delete", "Create", "Update"];
+    let writing: Vec<&String> = rights
+        .keys()
+        .filter(|action| writes.iter().any(|verb| action.contains(&format!(":{verb}"))))
+        .collect();
+    assert_eq!(
+        writing,
+        [
+            "logs:CreateLogStream",
+            "logs:PutLogEvents",
+            "s3:PutObject",
+            "xray:PutTelemetryRecords",
+            "xray:PutTraceSegments"
+        ]
+    );
+}
+
+#[test]
+fn nobody_gets_quicksight_who_did_not_ask_and_nobody_gets_personal_data_there() {
+    let template = template("template.yaml");
+    assert_eq!(template["Parameters"]["QuickSightPrincipalArn"]["Default"], "");
+    for id in ["QuickSightDataSource", "QuickSightDataSet"] {
+        assert_eq!(template["Resources"][id]["Condition"], "HasQuickSight", "{id}");
+    }
+    let table = &template["Resources"]["QuickSightDataSet"]["Properties"]["PhysicalTableMap"]["events"];
+    let columns = table["RelationalTable"]["InputColumns"].as_array().unwrap();
+    assert!(
+        columns.len() > 5
+            && !columns.iter().any(|column| column["Name"] == "data" || column["Name"] == "extensions")
+    );
 }
 
 #[test]

@@ -64,6 +64,14 @@ impl Api {
         }
     }
 
+    /// Any `GET`: the path with its query string.
+    ///
+    /// # Errors
+    /// When nobody answers.
+    pub fn get(&self, path: &str) -> Result<Answer> {
+        http::get(&format!("{}{path}", self.address), &[("host", &self.host)])
+    }
+
     /// `POST /orders/{id}/cancel`.
     ///
     /// # Errors
