@@ -256,6 +256,7 @@ async fn what_is_wrong_with_a_question_is_told_and_nothing_is_asked() {
     let wrong = wrong_questions().into_iter().map(|(name, request)| (name.to_owned(), request));
     let all: Vec<_> = wrong.chain(hostile_questions()).collect();
     assert!(all.len() > 600, "{}", all.len());
+    println!("{} questions", all.len());
     for (name, request) in all {
         let api = empty();
         let (status, body) = ask(&api, request).await;
