@@ -136,7 +136,7 @@ fn quarantine_one(stack: &TestStack) -> (String, String, String) {
         let one = listed.into_iter().find(|one| one.place == dlq_reprocessor::Place::Quarantine)?;
         let listed = orderbus::dlq::list_json(&[one]);
         let text = |name: &str| listed[0][name].as_str().map(str::to_owned);
-        Some((text("consumer")?, text("reason")?))
+        Some((text("consumer")?, text("reasonCode")?))
     });
     let (consumer, reason) = found.unwrap();
     (consumer, reason, contracts::format_timestamp(orderbus::now())[..10].to_owned())
