@@ -1,15 +1,28 @@
+use std::collections::HashMap;
+use std::time::Duration;
+
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::types::{AttributeValue, DeleteRequest, WriteRequest};
 use contracts::{EventType, RecordedFact, format_timestamp, kind_of_type, parse_timestamp};
-use domain::{EventId, Fact, OrderId};
+use domain::{EventId, Fact, OrderId, Timestamp};
 use ports::{OrderViewStore, PortError};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tokio::time::sleep;
 
 use crate::dynamodb::{json, malformed, text};
 use crate::error::failed;
 
 const UPDATE: &str = "dynamodb:UpdateItem";
 const GET: &str = "dynamodb:GetItem";
+const SCAN: &str = "dynamodb:Scan";
+const DELETE: &str = "dynamodb:BatchWriteItem";
+
+/// The most items of one BatchWriteItem call
+/// (<https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchWriteItem.html>).
+const DELETES_MAX: usize = 25;
+/// How often what DynamoDB left over is asked for again.
+const ATTEMPTS_MAX: u32 = 8;
 
 /// What begins the name of an attribute that holds a fact; the event's id follows.
 const FACT_PREFIX: &str = "fact#";
@@ -19,6 +32,17 @@ const FACT_PREFIX: &str = "fact#";
 pub struct DynamoDbOrderViewStore {
     client: Client,
     table: String,
+}
+
+/// How much there is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ViewsCounted {
+    /// Orders that something is known of.
+    pub orders: u64,
+    /// What is known.
+    pub facts: u64,
+    /// When the first of it happened.
+    pub first_at: Option<Timestamp>,
 }
 
 /// A fact as it is stored; its event id is in the attribute's name.
@@ -37,6 +61,68 @@ impl DynamoDbOrderViewStore {
     #[must_use]
     pub fn new(client: Client, table: String) -> Self {
         Self { client, table }
+    }
+
+    /// Counts all there is. Reads the whole table.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer, or when a fact is unreadable.
+    pub async fn count(&self) -> Result<ViewsCounted, PortError> {
+        let mut counted = ViewsCounted::default();
+        let scan = self.client.scan().table_name(&self.table).consistent_read(true);
+        let mut pages = scan.into_paginator().send();
+        while let Some(page) = pages.next().await {
+            for item in page.map_err(|error| failed(SCAN, error))?.items.unwrap_or_default() {
+                counted.orders += 1;
+                for (name, value) in item {
+                    let Some(event_id) = name.strip_prefix(FACT_PREFIX) else { continue };
+                    let fact = value.as_s().ok().and_then(|stored| recorded_fact(event_id, stored));
+                    let at = fact.ok_or_else(|| malformed(SCAN, "fact#"))?.fact.at;
+                    counted.facts += 1;
+                    counted.first_at = Some(counted.first_at.map_or(at, |first| first.min(at)));
+                }
+            }
+        }
+        Ok(counted)
+    }
+
+    /// Deletes every view; says how many. For whoever makes them anew.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer; some views are gone by then.
+    pub async fn delete_all(&self) -> Result<u64, PortError> {
+        let mut deleted = 0;
+        let scan = self.client.scan().table_name(&self.table).projection_expression("order_id");
+        let mut pages = scan.consistent_read(true).into_paginator().send();
+        while let Some(page) = pages.next().await {
+            let items = page.map_err(|error| failed(SCAN, error))?.items.unwrap_or_default();
+            for keys in items.chunks(DELETES_MAX) {
+                self.delete(keys).await?;
+                deleted += keys.len() as u64;
+            }
+        }
+        Ok(deleted)
+    }
+
+    async fn delete(&self, keys: &[HashMap<String, AttributeValue>]) -> Result<(), PortError> {
+        let delete = |key: &HashMap<String, AttributeValue>| {
+            let request = DeleteRequest::builder().set_key(Some(key.clone())).build()?;
+            Ok::<_, aws_sdk_dynamodb::error::BuildError>(
+                WriteRequest::builder().delete_request(request).build(),
+            )
+        };
+        let requests: Result<Vec<_>, _> = keys.iter().map(delete).collect();
+        let mut left = requests.map_err(|error| PortError::permanent(DELETE, error))?;
+        for attempt in 0..ATTEMPTS_MAX {
+            let request = self.client.batch_write_item().request_items(&self.table, left);
+            let output = request.send().await.map_err(|error| failed(DELETE, error))?;
+            left = output.unprocessed_items.and_then(|mut left| left.remove(&self.table)).unwrap_or_default();
+            if left.is_empty() {
+                return Ok(());
+            }
+            sleep(Duration::from_millis(50 << attempt)).await;
+        }
+        Err(PortError::transient(DELETE, "DynamoDB left items over again and again"))
     }
 }
 
