@@ -49,8 +49,16 @@ pub fn make_up(stack: &Stack, ministack: &MiniStack) -> Result<()> {
     Ok(())
 }
 
+/// As in template.yaml; a test holds them together.
+const ARCHIVE_PATTERN: &str =
+    r#"{"resources":[{"exists":false},{"anything-but":{"prefix":"orderbus:replay/"}}]}"#;
+
 fn create_archive(stack: &Stack, ministack: &MiniStack) -> Result<()> {
-    let archive = json!({"ArchiveName": stack.output("BusName")?, "EventSourceArn": stack.output("BusArn")?});
+    let archive = json!({
+        "ArchiveName": stack.output("BusName")?,
+        "EventSourceArn": stack.output("BusArn")?,
+        "EventPattern": ARCHIVE_PATTERN,
+    });
     let headers =
         [("x-amz-target", "AWSEvents.CreateArchive"), ("content-type", "application/x-amz-json-1.1")];
     let answer = http::post(&ministack.endpoint(), &headers, &archive.to_string())?;
@@ -66,9 +74,31 @@ mod tests {
     use std::fs;
 
     use saphyr::{LoadableYamlNode, Yaml};
+    use serde_json::Value;
 
     use super::*;
     use crate::repository;
+
+    #[test]
+    fn the_archive_here_takes_what_the_template_s_takes() {
+        let text = fs::read_to_string(repository::root().join("template.yaml")).unwrap();
+        let documents = Yaml::load_from_str(&text).unwrap();
+        let pattern = &documents[0]["Resources"]["BusArchive"]["Properties"]["EventPattern"];
+        assert_eq!(json_of(pattern), serde_json::from_str::<Value>(ARCHIVE_PATTERN).unwrap());
+        assert!(ARCHIVE_PATTERN.contains(lake::REPLAY_RESOURCE));
+    }
+
+    fn json_of(yaml: &Yaml<'_>) -> Value {
+        if let Some(members) = yaml.as_mapping() {
+            members.iter().map(|(name, value)| (name.as_str().unwrap().to_owned(), json_of(value))).collect()
+        } else if let Some(elements) = yaml.as_sequence() {
+            elements.iter().map(json_of).collect()
+        } else if let Some(flag) = yaml.as_bool() {
+            json!(flag)
+        } else {
+            json!(yaml.as_str().unwrap())
+        }
+    }
 
     #[test]
     fn exactly_the_listed_resources_are_left_out_of_the_template() {
