@@ -16,6 +16,7 @@ pub mod play;
 pub mod processes;
 mod progress;
 pub mod publish;
+pub mod replay;
 pub mod report;
 pub mod repository;
 pub mod sam;

@@ -2,6 +2,8 @@
 
 #![expect(clippy::print_stdout, reason = "this is a program for people")]
 
+mod replay_command;
+
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -26,6 +28,8 @@ use ports::{OrderViewStore, StockCounts};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 
+use self::replay_command::{RebuildCommand, ReplayArguments};
+
 /// Runs the order backbone on this machine, and looks into a running one.
 #[derive(Debug, Parser)]
 #[command(name = "cargo orderbus", bin_name = "cargo orderbus")]
@@ -35,6 +39,9 @@ struct Arguments {
     /// A stack on AWS, with the credentials and the region of your AWS profile; otherwise the local stack
     #[arg(long, global = true, value_name = "NAME")]
     stack: Option<String>,
+    /// The folder of a local stack that is not this folder's own
+    #[arg(long, global = true, hide = true, value_name = "FOLDER", conflicts_with = "stack")]
+    state: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -86,6 +93,13 @@ enum Command {
     Lake {
         #[command(subcommand)]
         command: LakeCommand,
+    },
+    /// Send again what was on the bus, from EventBridge's archive or from the lake
+    Replay(ReplayArguments),
+    /// Make something anew from what happened
+    Rebuild {
+        #[command(subcommand)]
+        command: RebuildCommand,
     },
     /// Check both templates
     #[command(hide = true)]
@@ -224,19 +238,21 @@ fn main() -> ExitCode {
 
 fn run(arguments: Arguments) -> Result<ExitCode> {
     let progress = Progress::new(|line| println!("{line}"));
-    let stack = arguments.stack.as_deref();
+    let (stack, state) = (arguments.stack.as_deref(), arguments.state);
     match arguments.command {
         Command::Local { command: Some(LocalCommand::Down), .. } => stop_local(),
         Command::Local { command: None, keep, no_keep, port } => run_local(keep, no_keep, port, &progress),
         Command::Test => bail!("the tests are started by `cargo orderbus test`"),
         Command::Chaos => bail!("chaos is started by `cargo orderbus chaos`"),
-        Command::Stock { command: StockCommand::List } => list_stock(&Target::of(stack)?),
+        Command::Stock { command: StockCommand::List } => list_stock(&Target::of(stack, state)?),
         Command::Stock { command: StockCommand::Set { sku, available } } => {
-            set_stock(&Target::of(stack)?, &sku, available)
+            set_stock(&Target::of(stack, state)?, &sku, available)
         }
-        Command::Order { id } => tell_order(&Target::of(stack)?, &id),
-        Command::Publish { file } => publish_event(&Target::of(stack)?, &file),
-        Command::Dlq { command, json } => look_after(&Target::of(stack)?, command, json),
+        Command::Order { id } => tell_order(&Target::of(stack, state)?, &id),
+        Command::Publish { file } => publish_event(&Target::of(stack, state)?, &file),
+        Command::Dlq { command, json } => look_after(&Target::of(stack, state)?, command, json),
+        Command::Replay(arguments) => replay_command::replay(&Target::of(stack, state)?, arguments),
+        Command::Rebuild { command } => replay_command::rebuild(&Target::of(stack, state)?, command),
         Command::Lake { command: LakeCommand::Reports } => {
             print!("{}", lake::list());
             Ok(ExitCode::SUCCESS)
@@ -251,7 +267,7 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
             } else {
                 Form::Table
             };
-            show_reports(&Target::of(stack)?, &reports, days, form, html.as_deref())
+            show_reports(&Target::of(stack, state)?, &reports, days, form, html.as_deref())
         }
         Command::CheckTemplates => {
             sam::validate(&Tools::ready(&progress)?, &repository::local_state(), &progress)?;
@@ -435,6 +451,7 @@ fn look_after(target: &Target, command: DlqCommand, json: bool) -> Result<ExitCo
 /// What a command works on.
 struct Target {
     stack: StackHere,
+    state: Option<PathBuf>,
     runtime: Runtime,
 }
 
@@ -444,13 +461,20 @@ enum StackHere {
 }
 
 impl Target {
-    fn of(stack_name: Option<&str>) -> Result<Self> {
+    fn of(stack_name: Option<&str>, state: Option<PathBuf>) -> Result<Self> {
         let quiet = Progress::new(|_| ());
+        let mut options = Options::default();
+        options.state = state.clone().unwrap_or(options.state);
         let stack = match stack_name {
             Some(name) => StackHere::OnAws(Stack::on_aws(&Tools::ready(&quiet)?, name)?),
-            None => StackHere::Local(LocalStack::find(&Options::default(), &quiet)?),
+            None => StackHere::Local(LocalStack::find(&options, &quiet)?),
         };
-        Ok(Self { stack, runtime: current_thread()? })
+        Ok(Self { stack, state, runtime: current_thread()? })
+    }
+
+    /// The folder of a local stack that is not this folder's own.
+    fn state(&self) -> Option<PathBuf> {
+        self.state.clone()
     }
 
     fn stack(&self) -> &Stack {

@@ -17,10 +17,12 @@ use crate::tools::Tools;
 
 const DESCRIBE_STACK: &str = include_str!("describe_stack.py");
 const DESCRIBE_FUNCTION: &str = include_str!("describe_function.py");
+const DESCRIBE_RULES: &str = include_str!("describe_rules.py");
 
 /// A deployed stack and its AWS clients.
 #[derive(Clone)]
 pub struct Stack {
+    name: String,
     outputs: BTreeMap<String, String>,
     sdk: Sdk,
 }
@@ -59,7 +61,8 @@ impl Stack {
             run_python(command, DESCRIBE_STACK, stack_name).with_context(|| format!("stack {stack_name}"))?;
         let credentials =
             Credentials::new(found.access_key, found.secret_key, found.session_token, None, "orderbus");
-        Ok(Self { outputs: found.outputs, sdk: Sdk::new(credentials, found.region, endpoint) })
+        let name = stack_name.to_owned();
+        Ok(Self { name, outputs: found.outputs, sdk: Sdk::new(credentials, found.region, endpoint) })
     }
 
     /// An output of the template, such as `BusName`.
@@ -76,11 +79,30 @@ impl Stack {
     /// When there is no such function, or when AWS refuses the caller.
     pub fn function_variables(&self, tools: &Tools, output: &str) -> Result<BTreeMap<String, String>> {
         let name = self.output(output)?;
+        run_python(self.python(tools), DESCRIBE_FUNCTION, name).with_context(|| format!("function {name}"))
+    }
+
+    /// The names of the stack's own rules, by their logical ids.
+    ///
+    /// # Errors
+    /// When AWS refuses the caller.
+    pub fn own_rules(&self, tools: &Tools) -> Result<BTreeMap<String, String>> {
+        run_python(self.python(tools), DESCRIBE_RULES, &self.name)
+            .with_context(|| format!("stack {}", self.name))
+    }
+
+    /// What it is called.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn python(&self, tools: &Tools) -> Command {
         let mut command = tools.command("python");
         if let Some(endpoint) = self.sdk.config().endpoint_url() {
             sam::address_to(&mut command, endpoint);
         }
-        run_python(command, DESCRIBE_FUNCTION, name).with_context(|| format!("function {name}"))
+        command
     }
 
     /// The dead letters and the quarantine.
