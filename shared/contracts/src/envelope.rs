@@ -110,17 +110,23 @@ struct CloudEvent<'a> {
 /// [`DecodeError`]; the message can never succeed and belongs in quarantine.
 pub fn decode(body: &str) -> Result<BusEvent, DecodeError> {
     let envelope: Envelope<'_> = serde_json::from_str(body).map_err(|error| shape_error(&error))?;
-    let cloud_event: CloudEvent<'_> =
-        serde_json::from_str(envelope.detail.get()).map_err(|error| shape_error(&error))?;
+    let event = read_cloud_event(envelope.detail.get(), Some((&envelope.detail_type, &envelope.source)))?;
+    Ok(BusEvent { event, replay_name: envelope.replay_name })
+}
+
+/// Reads a CloudEvent. `bus` is what the bus calls it: its `detail-type` and its `source`.
+pub(crate) fn read_cloud_event(detail: &str, bus: Option<(&str, &str)>) -> Result<Event, DecodeError> {
+    let cloud_event: CloudEvent<'_> = serde_json::from_str(detail).map_err(|error| shape_error(&error))?;
     if cloud_event.specversion != "1.0" {
         return Err(invalid("specversion", "must be 1.0"));
     }
     let event_type =
         EventType::parse(&cloud_event.event_type).ok_or_else(|| unknown_type(&cloud_event.event_type))?;
-    if envelope.detail_type != cloud_event.event_type {
+    let (bus_type, bus_source) = bus.unwrap_or((event_type.as_str(), event_type.source()));
+    if bus_type != cloud_event.event_type {
         return Err(invalid("type", "must equal the bus's detail-type"));
     }
-    if cloud_event.source != event_type.source() || envelope.source != event_type.source() {
+    if cloud_event.source != event_type.source() || bus_source != event_type.source() {
         return Err(invalid("source", "must be the context that the type begins with"));
     }
     let data = Data::read(event_type, cloud_event.data)
@@ -131,7 +137,7 @@ pub fn decode(body: &str) -> Result<BusEvent, DecodeError> {
     }
     let id = EventId::parse(&cloud_event.id).map_err(|error| invalid("id", error))?;
     let causation_id = cloud_event.causationid.as_deref().map(EventId::parse).transpose();
-    let event = Event {
+    Ok(Event {
         subject,
         time: parse_timestamp(&cloud_event.time).ok_or_else(|| invalid("time", "must be RFC 3339"))?,
         correlation_id: cloud_event.correlationid.unwrap_or_else(|| id.as_str().to_owned()),
@@ -139,8 +145,7 @@ pub fn decode(body: &str) -> Result<BusEvent, DecodeError> {
         traceparent: cloud_event.traceparent,
         id,
         data,
-    };
-    Ok(BusEvent { event, replay_name: envelope.replay_name })
+    })
 }
 
 fn invalid(attribute: &'static str, detail: impl ToString) -> DecodeError {

@@ -138,7 +138,7 @@ impl Event {
             subject: self.subject.as_str(),
             time: &format_timestamp(self.time),
             datacontenttype: "application/json",
-            dataschema: &format!("urn:orderbus:schema:{}", event_type.as_str()),
+            dataschema: &event_type.schema_id(),
             correlationid: &self.correlation_id,
             causationid: self.causation_id.as_ref().map(EventId::as_str),
             traceparent: self.traceparent.as_deref(),

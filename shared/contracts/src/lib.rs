@@ -4,12 +4,16 @@
 //! The Rust types are the source of the contracts. An optional field may be added to a type; anything else is a
 //! new version beside the old one.
 
+mod check;
 mod data;
 mod envelope;
 mod event;
 mod fact;
 mod order_request;
 mod parts;
+mod publishable;
+mod schema;
+mod texts;
 mod timestamp;
 
 pub use data::{
@@ -23,4 +27,6 @@ pub use event::{Cause, Event, NotAboutAnOrder, Outbound, derived_event_id, quara
 pub use fact::{RecordedFact, fact_of, kind_of_type};
 pub use order_request::{OrderRequest, order_id_of_key};
 pub use parts::{Line, Money, Personal, Reason, Shortage, Signature, StockLine};
+pub use publishable::{NotPublishable, read_publishable};
+pub use schema::schema_of;
 pub use timestamp::{format_timestamp, parse_timestamp};

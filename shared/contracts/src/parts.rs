@@ -2,15 +2,21 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::texts;
+
 /// An amount in minor units of an ISO 4217 currency.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Money {
     /// Cents for EUR; 0 to 2^53 - 1.
+    #[schemars(range(min = 0, max = domain::Money::AMOUNT_MINOR_MAX))]
+    #[schemars(example = 1250)]
     pub amount_minor: i64,
     /// Such as `EUR`.
+    #[schemars(with = "texts::Currency")]
     pub currency: String,
 }
 
@@ -37,12 +43,15 @@ impl From<domain::Money> for Money {
 }
 
 /// One line of an order.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Line {
     /// What.
+    #[schemars(with = "texts::Sku")]
     pub sku: String,
     /// How many: 1 to 9,999.
+    #[schemars(range(min = 1, max = domain::Quantity::MAX))]
+    #[schemars(example = 2)]
     pub quantity: i64,
     /// The price of one.
     pub unit_price: Money,
@@ -65,12 +74,15 @@ impl From<&domain::Line> for Line {
 }
 
 /// So many of a SKU.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct StockLine {
     /// What.
+    #[schemars(with = "texts::Sku")]
     pub sku: String,
     /// How many: 1 to 9,999.
+    #[schemars(range(min = 1, max = domain::Quantity::MAX))]
+    #[schemars(example = 2)]
     pub quantity: i64,
 }
 
@@ -81,14 +93,19 @@ impl From<&domain::StockLine> for StockLine {
 }
 
 /// One line that was not in stock.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Shortage {
     /// What.
+    #[schemars(with = "texts::Sku")]
     pub sku: String,
     /// How many were asked for.
+    #[schemars(range(min = 1, max = domain::Quantity::MAX))]
+    #[schemars(example = 2)]
     pub requested: i64,
     /// How many there were.
+    #[schemars(range(max = texts::EXACT_MAX))]
+    #[schemars(example = 1)]
     pub available: u64,
 }
 
@@ -103,15 +120,18 @@ impl From<&domain::Shortage> for Shortage {
 }
 
 /// Why something was decided: a code for programs, a message for people.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Reason {
     /// Such as `out_of_stock`.
+    #[schemars(with = "texts::Code")]
     pub code: String,
     /// The field of the order that it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"lines[0].sku")]
     pub field: Option<String>,
     /// For people; never repeats personal data.
+    #[schemars(example = &"TEA-EARL-GREY: 2 ordered, 1 available")]
     pub message: String,
 }
 
@@ -130,23 +150,36 @@ impl From<domain::Violation> for Reason {
 }
 
 /// Personal data: whom to deliver to. The only part of any event that holds any; `Debug` shows nothing of it.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(description = "Personal data: whom to deliver to.", extend("x-pii" = true))]
 pub struct Personal {
     /// Full name.
+    #[schemars(with = "texts::Words<{ domain::Personal::NAME_LENGTH_MAX }>", extend("x-pii" = true))]
+    #[schemars(example = &"Ada Example")]
     pub name: String,
     /// E-mail address.
+    #[schemars(with = "texts::Email", extend("x-pii" = true))]
     pub email: String,
     /// Telephone number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<texts::Words<{ domain::Personal::PHONE_LENGTH_MAX }>>", extend("x-pii" = true))]
+    #[schemars(example = &"+44 20 7946 0000")]
     pub phone: Option<String>,
     /// Street and house number.
+    #[schemars(with = "texts::Words<{ domain::Personal::STREET_LENGTH_MAX }>", extend("x-pii" = true))]
+    #[schemars(example = &"1 Analytical Row")]
     pub street: String,
     /// City.
+    #[schemars(with = "texts::Words<{ domain::Personal::CITY_LENGTH_MAX }>", extend("x-pii" = true))]
+    #[schemars(example = &"London")]
     pub city: String,
     /// Postal code.
+    #[schemars(with = "texts::Words<{ domain::Personal::POSTAL_CODE_LENGTH_MAX }>", extend("x-pii" = true))]
+    #[schemars(example = &"N1 9GU")]
     pub postal_code: String,
     /// ISO 3166-1 alpha-2.
+    #[schemars(with = "texts::Country", extend("x-pii" = true))]
     pub country: String,
 }
 
@@ -175,10 +208,13 @@ impl fmt::Debug for Personal {
 }
 
 /// Personal data: who signed for a parcel.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("x-pii" = true))]
 pub struct Signature {
     /// The name as signed.
+    #[schemars(with = "texts::Words<200>", extend("x-pii" = true))]
+    #[schemars(example = &"Ada Example")]
     pub signed_by: String,
 }
 

@@ -17,14 +17,17 @@ macro_rules! identifier {
         pub struct $name(Box<str>);
 
         impl $name {
+            /// The most characters that it has.
+            pub const LENGTH_MAX: usize = $length_max;
+
             /// Checks the text once.
             ///
             /// # Errors
             /// [`InvalidId`] when the text is empty, too long, or has a character outside the alphabet.
             pub fn parse(text: &str) -> Result<Self, InvalidId> {
                 let allowed: fn(u8) -> bool = $allowed;
-                if text.is_empty() || text.len() > $length_max || !text.bytes().all(allowed) {
-                    return Err(InvalidId { kind: $kind, length_max: $length_max, alphabet: $alphabet });
+                if text.is_empty() || text.len() > Self::LENGTH_MAX || !text.bytes().all(allowed) {
+                    return Err(InvalidId { kind: $kind, length_max: Self::LENGTH_MAX, alphabet: $alphabet });
                 }
                 Ok(Self(text.into()))
             }

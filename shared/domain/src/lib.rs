@@ -24,7 +24,7 @@ pub use ids::{
 pub use money::{Currency, Money, MoneyError};
 pub use order::{Line, LineDraft, MoneyDraft, Order, OrderDraft, Quantity, StockLine};
 pub use outcome::{Outcome, Settlement};
-pub use personal::{Personal, PersonalDraft};
+pub use personal::{Personal, PersonalDraft, is_email, is_line};
 pub use redrive::{
     Attempt, Concerning, Failure, Hidden, RedriveKey, RedriveReason, RedriveRecord, RedriveState, Verdict,
 };

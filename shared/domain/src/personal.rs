@@ -49,7 +49,26 @@ pub struct PersonalDraft<'a> {
     pub country: &'a str,
 }
 
+/// One line that a person can read: 1 to `length_max` characters, not all of them blank, no control characters.
+#[must_use]
+pub fn is_line(text: &str, length_max: usize) -> bool {
+    !text.trim().is_empty() && text.chars().count() <= length_max && !text.chars().any(char::is_control)
+}
+
 impl Personal {
+    /// The most characters of a name.
+    pub const NAME_LENGTH_MAX: usize = 200;
+    /// The most characters of an e-mail address (RFC 5321).
+    pub const EMAIL_LENGTH_MAX: usize = 254;
+    /// The most characters of a telephone number.
+    pub const PHONE_LENGTH_MAX: usize = 32;
+    /// The most characters of a street with its house number.
+    pub const STREET_LENGTH_MAX: usize = 200;
+    /// The most characters of a city.
+    pub const CITY_LENGTH_MAX: usize = 100;
+    /// The most characters of a postal code.
+    pub const POSTAL_CODE_LENGTH_MAX: usize = 16;
+
     /// Checks lengths and shapes; whether an address exists is for the carrier to say.
     ///
     /// # Errors
@@ -57,10 +76,7 @@ impl Personal {
     pub fn parse(draft: &PersonalDraft<'_>) -> Result<Self, Violations> {
         let mut findings = Findings::default();
         let mut text = |field: &str, text: &str, length_max: usize| {
-            if text.trim().is_empty()
-                || text.chars().count() > length_max
-                || text.chars().any(char::is_control)
-            {
+            if !is_line(text, length_max) {
                 findings.add(
                     format!("personal.{field}"),
                     "invalid_text",
@@ -68,14 +84,14 @@ impl Personal {
                 );
             }
         };
-        text("name", draft.name, 200);
-        text("email", draft.email, 254);
+        text("name", draft.name, Self::NAME_LENGTH_MAX);
+        text("email", draft.email, Self::EMAIL_LENGTH_MAX);
         if let Some(phone) = draft.phone {
-            text("phone", phone, 32);
+            text("phone", phone, Self::PHONE_LENGTH_MAX);
         }
-        text("street", draft.street, 200);
-        text("city", draft.city, 100);
-        text("postalCode", draft.postal_code, 16);
+        text("street", draft.street, Self::STREET_LENGTH_MAX);
+        text("city", draft.city, Self::CITY_LENGTH_MAX);
+        text("postalCode", draft.postal_code, Self::POSTAL_CODE_LENGTH_MAX);
         if !is_email(draft.email) {
             findings.add("personal.email", "invalid_email", "email must look like name@host");
         }
@@ -101,7 +117,9 @@ impl Personal {
     }
 }
 
-fn is_email(text: &str) -> bool {
+/// A name, an `@` and a host, without spaces; whether there is such an address, only a message to it can tell.
+#[must_use]
+pub fn is_email(text: &str) -> bool {
     text.split_once('@').is_some_and(|(name, host)| {
         !name.is_empty() && !host.is_empty() && !host.contains('@') && !text.contains(char::is_whitespace)
     })

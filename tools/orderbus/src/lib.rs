@@ -5,6 +5,7 @@
 pub mod account;
 mod api;
 mod clock;
+pub mod contract;
 pub mod dlq;
 pub mod http;
 pub mod invocation;

@@ -21,8 +21,8 @@ use orderbus::lake::Reported;
 use orderbus::stack::Stack;
 use orderbus::tools::Tools;
 use orderbus::{
-    LocalStack, Options, Progress, dlq, lake, lake_page, ministack, play, processes, publish, report,
-    repository, sam,
+    LocalStack, Options, Progress, contract, dlq, lake, lake_page, ministack, play, processes, publish,
+    report, repository, sam,
 };
 use ports::{OrderViewStore, StockCounts};
 use tokio::runtime::{Builder, Runtime};
@@ -80,6 +80,11 @@ enum Command {
     Publish {
         /// A file with a CloudEvent; `type` and `data` are enough. - reads standard input
         file: PathBuf,
+    },
+    /// Look after the contracts of the events
+    Contracts {
+        #[command(subcommand)]
+        command: contract::Command,
     },
     /// Look after dead letters and quarantine
     Dlq {
@@ -269,6 +274,7 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
             };
             show_reports(&Target::of(stack, state)?, &reports, days, form, html.as_deref())
         }
+        Command::Contracts { command } => contract::run(command, &progress),
         Command::CheckTemplates => {
             sam::validate(&Tools::ready(&progress)?, &repository::local_state(), &progress)?;
             Ok(ExitCode::SUCCESS)

@@ -30,7 +30,7 @@ pub fn read_event(text: &str, now: Timestamp) -> Result<Event> {
         ("subject", subject),
         ("time", json!(format_timestamp(now))),
         ("datacontenttype", json!("application/json")),
-        ("dataschema", json!(format!("urn:orderbus:schema:{type_name}"))),
+        ("dataschema", json!(event_type.schema_id())),
     ];
     for (name, value) in defaults {
         event.entry(name).or_insert(value);
