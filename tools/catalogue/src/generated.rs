@@ -1,8 +1,9 @@
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use contracts::{EventType, schema_of};
 use serde_json::Value;
 
@@ -10,6 +11,32 @@ use crate::print::print;
 
 /// Where the schemas are, one file a type.
 pub const SCHEMAS: &str = "events/schemas";
+
+/// The schemas that were published last: what a change is compared with. A folder of the repository, so that a shallow
+/// clone without a network can tell; `orderbus contracts release` alone moves it on, and only to what is compatible.
+pub const BASELINE: &str = "events/schemas/baseline";
+
+/// The schemas in a folder, by type.
+///
+/// # Errors
+/// When there are none, or one is not JSON.
+pub fn read_schemas(folder: &Path) -> Result<BTreeMap<String, Value>> {
+    let mut schemas = BTreeMap::new();
+    for entry in fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))? {
+        let path = entry.with_context(|| format!("cannot read {}", folder.display()))?.path();
+        let (Some(name), Some("json")) =
+            (path.file_stem().and_then(OsStr::to_str), path.extension().and_then(OsStr::to_str))
+        else {
+            continue;
+        };
+        let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let schema =
+            serde_json::from_str(&text).with_context(|| format!("cannot read {}", path.display()))?;
+        schemas.insert(name.to_owned(), schema);
+    }
+    ensure!(!schemas.is_empty(), "there are no schemas in {}", folder.display());
+    Ok(schemas)
+}
 
 /// The schema of every type, by type.
 #[must_use]
