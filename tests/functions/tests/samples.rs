@@ -362,3 +362,20 @@ fn what_is_written_of_a_golden_sample_today_is_what_stands_in_it() {
         assert_eq!(written, envelope["detail"]);
     }
 }
+
+/// The catalogue tells people who sends what, and takes it from the functions' data sheets.
+#[test]
+fn what_a_function_publishes_stands_in_its_data_sheet() {
+    let root = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
+    let flow = catalogue::Flow::read(&root).unwrap();
+    for (sample, _, outcome) in expectations() {
+        let (function, _) = sample.split_once('/').unwrap();
+        for published in outcome.published {
+            let senders = flow.senders_of(EventType::parse(published).unwrap());
+            assert!(
+                senders.contains(&function),
+                "{function} publishes {published}, which its data sheet does not say"
+            );
+        }
+    }
+}

@@ -7,7 +7,9 @@ use anyhow::{Context, Result, ensure};
 use contracts::{EventType, schema_of};
 use serde_json::Value;
 
+use crate::flow::Flow;
 use crate::print::print;
+use crate::{asyncapi, pages, registry};
 
 /// Where the schemas are, one file a type.
 pub const SCHEMAS: &str = "events/schemas";
@@ -48,12 +50,27 @@ pub fn schemas() -> BTreeMap<String, Value> {
 ///
 /// # Errors
 /// When something that it is made of cannot be read.
-pub fn files(_root: &Path) -> Result<BTreeMap<String, String>> {
+pub fn files(root: &Path) -> Result<BTreeMap<String, String>> {
     let mut files = BTreeMap::new();
     for (name, schema) in schemas() {
         files.insert(format!("{SCHEMAS}/{name}.json"), print(&schema));
     }
+    let (flow, samples) = (Flow::read(root)?, samples(root)?);
+    files.insert(registry::PATH.to_owned(), print(&registry::template()));
+    files.insert(asyncapi::PATH.to_owned(), print(&asyncapi::document(&flow, &samples)?));
+    files.extend(pages::pages(&flow, &samples));
     Ok(files)
+}
+
+/// The golden sample of each type that has every field.
+fn samples(root: &Path) -> Result<BTreeMap<EventType, String>> {
+    let mut samples = BTreeMap::new();
+    for event_type in EventType::ALL {
+        let name = format!("events/samples/{}/complete.json", event_type.as_str());
+        let text = fs::read_to_string(root.join(&name)).with_context(|| format!("cannot read {name}"))?;
+        samples.insert(*event_type, text);
+    }
+    Ok(samples)
 }
 
 /// Writes every file that is not as it should be, removes those that should not be, and names them.
@@ -92,7 +109,7 @@ fn drift_of(root: &Path, files: &BTreeMap<String, String>) -> Result<Vec<String>
     let mut different: Vec<String> =
         files.iter().filter(|file| !is_as_committed(file)).map(|(name, _)| name.clone()).collect();
     // These folders hold nothing else.
-    for folder in [SCHEMAS] {
+    for folder in [SCHEMAS, pages::FOLDER] {
         let Ok(entries) = fs::read_dir(root.join(folder)) else { continue };
         for entry in entries {
             let entry = entry.with_context(|| format!("cannot read {folder}"))?;

@@ -1,11 +1,17 @@
 //! What is made of the contracts and committed: schemas, the schema registry's template, the AsyncAPI document, the
 //! catalogue of events. And what may change in a contract without a new version of it.
 
+mod asyncapi;
 mod compatibility;
+mod flow;
 mod generated;
+mod pages;
 mod print;
+mod registry;
 pub mod template;
 
 pub use compatibility::{Change, Effect, compare};
+pub use flow::Flow;
 pub use generated::{BASELINE, SCHEMAS, drift, files, read_schemas, schemas, write};
 pub use print::print;
+pub use registry::registry_schema;

@@ -88,6 +88,7 @@ impl Build {
         )?;
         step("documentation", &mut documentation)?;
         step("build", &mut self.compile())?;
+        step("contracts", self.program("orderbus").args(["contracts", "check"]))?;
         step("templates", self.program("orderbus").arg("check-templates"))?;
         if self.has_nextest() {
             // nextest does not run the examples in the documentation.
