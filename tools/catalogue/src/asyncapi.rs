@@ -13,11 +13,13 @@ use crate::registry::to_draft;
 /// The document, by its path in the repository.
 pub(crate) const PATH: &str = "events/asyncapi.json";
 
+/// References to messages, by who sends or receives them.
+type Messages<'a> = BTreeMap<&'a str, Vec<Value>>;
+
 /// The document.
 pub(crate) fn document(flow: &Flow, samples: &BTreeMap<EventType, String>) -> Result<Value> {
     let (mut messages, mut definitions, mut on_the_bus) = (Map::new(), Map::new(), Map::new());
-    let (mut sends, mut receives): (BTreeMap<&str, Vec<Value>>, BTreeMap<&str, Vec<Value>>) =
-        Default::default();
+    let (mut sends, mut receives): (Messages<'_>, Messages<'_>) = Default::default();
     for event_type in EventType::ALL {
         let name = event_type.as_str();
         let mut schema = schemas().remove(name).unwrap_or_default();

@@ -1,7 +1,6 @@
 //! The catalogue of events: a Markdown page for each, an index, and one HTML file that opens from disk.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 
 use contracts::EventType;
 use serde_json::{Map, Value};
@@ -15,6 +14,14 @@ use crate::print::property_order;
 pub(crate) const FOLDER: &str = "docs/events";
 
 const OUTSIDE: &str = "nobody in this repository: a carrier, or whoever speaks for one";
+
+macro_rules! add {
+    ($text:expr, $($format:tt)*) => { $text.push_str(&format!($($format)*)) };
+}
+
+macro_rules! line {
+    ($text:expr, $($format:tt)*) => {{ add!($text, $($format)*); $text.push('\n'); }};
+}
 
 struct Row {
     field: String,
@@ -34,7 +41,7 @@ pub(crate) fn pages(flow: &Flow, samples: &BTreeMap<EventType, String>) -> BTree
         let name = event_type.as_str();
         let heard_by: Vec<&str> =
             flow.listeners_of(*event_type).iter().map(|one| one.name.as_str()).collect();
-        let _ = writeln!(
+        line!(
             index,
             "| [{name}]({name}.md) | {} | {} | {} |",
             event_type.meaning(),
@@ -64,14 +71,14 @@ fn page(event_type: EventType, flow: &Flow, samples: &BTreeMap<EventType, String
         sent_by(flow, event_type, OUTSIDE)
     );
     for listener in flow.listeners_of(event_type) {
-        let _ = writeln!(page, "- {} (`{}` in `{}`)", listener.name, listener.rule, listener.template);
+        line!(page, "- {} (`{}` in `{}`)", listener.name, listener.rule, listener.template);
     }
     page.push_str("\n## Data\n\n| Field | Type | Rule | Meaning |\n|---|---|---|---|\n");
     for row in rows(event_type) {
         let rule = row.rule.replace('|', "\\|");
-        let _ = writeln!(page, "| `{}` | {} | {rule} | {} |", row.field, row.kind, row.meaning);
+        line!(page, "| `{}` | {} | {rule} | {} |", row.field, row.kind, row.meaning);
     }
-    let _ = write!(
+    add!(
         page,
         "\nThe whole event, envelope included, is in [the schema](../../events/schemas/{name}.json). Unknown fields are to be \
          ignored: an optional one may come at any time.\n\n## Sample\n\n```json\n{}```\n\n## Pattern to copy\n\n```yaml\n{}```\n",
@@ -151,7 +158,7 @@ fn html(flow: &Flow, samples: &BTreeMap<EventType, String>) -> String {
             flow.listeners_of(*event_type).iter().map(|one| one.name.as_str()).collect();
         let mut table = String::new();
         for row in rows(*event_type) {
-            let _ = writeln!(
+            line!(
                 table,
                 "<tr><td><code>{}</code></td><td>{}</td><td>{}</td><td>{}</td></tr>",
                 escaped(&row.field),
@@ -160,7 +167,7 @@ fn html(flow: &Flow, samples: &BTreeMap<EventType, String>) -> String {
                 escaped(&row.meaning)
             );
         }
-        let _ = write!(
+        add!(
             body,
             "<section class=\"event\" id=\"{name}\"><h2>{name}</h2>\n<p>{} {}</p>\n<p>Sent by {}. Heard by {}.</p>\n\
              <table><thead><tr><th scope=\"col\">Field</th><th scope=\"col\">Type</th><th scope=\"col\">Rule</th>\
@@ -207,9 +214,9 @@ fn picture(flow: &Flow) -> String {
             x + width / 2,
             y + 5
         );
-        let _ = match link {
-            true => writeln!(nodes, "<a href=\"#{name}\">{text}</a>"),
-            false => writeln!(nodes, "<g>{text}</g>"),
+        match link {
+            true => line!(nodes, "<a href=\"#{name}\">{text}</a>"),
+            false => line!(nodes, "<g>{text}</g>"),
         };
     };
     for (index, name) in senders.iter().enumerate() {
@@ -223,7 +230,7 @@ fn picture(flow: &Flow) -> String {
         node(330, 300, y, event_type.as_str(), true);
         let mut line = |from: (usize, usize), to: (usize, usize)| {
             let middle = usize::midpoint(from.0, to.0);
-            let _ = writeln!(
+            line!(
                 lines,
                 "<path class=\"{}\" d=\"M{} {} C{middle} {} {middle} {} {} {}\"/>",
                 event_type.source(),
