@@ -153,7 +153,7 @@ fn sqs_event(sample: &str) -> SqsEvent {
     serde_json::from_str(&text(sample)).unwrap_or_else(|error| panic!("{sample}: {error}"))
 }
 
-/// Every file there is, as `<function>/<case>.json`.
+/// Every file there is, as `<function>/<case>.json`; but a function with tests of its own tries its samples there.
 fn files() -> BTreeSet<String> {
     let entries = |path: PathBuf| std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path());
     let name = |path: &PathBuf| path.file_name().unwrap().to_str().unwrap().to_owned();
@@ -162,7 +162,11 @@ fn files() -> BTreeSet<String> {
         entries(function).map(|file| format!("{function_name}/{}", name(&file))).collect::<Vec<_>>()
     };
     // A folder with a dot in its name holds the golden samples of an event type.
-    entries(folder()).filter(|folder| !name(folder).contains('.')).flat_map(of_function).collect()
+    let of_a_type = |folder: &PathBuf| name(folder).contains('.');
+    let has_tests =
+        |function: &PathBuf| folder().join("../../functions").join(name(function)).join("tests").is_dir();
+    let functions = entries(folder()).filter(|folder| !of_a_type(folder) && !has_tests(folder));
+    functions.flat_map(of_function).collect()
 }
 
 /// Gives one function its samples, the last of which is the one that counts.

@@ -63,7 +63,16 @@ impl Topology {
 
     fn add(&mut self, template: &Value, prefix: &str) {
         let resources = template["Resources"].as_object().into_iter().flatten();
-        for (name, resource) in resources {
+        let beside: Vec<String> =
+            template_tests::subscribers().iter().map(|name| template_tests::logical_id(name)).collect();
+        // What subscribes beside the order process has no part in it.
+        let is_part = |name: &str| {
+            !beside.iter().any(|id| {
+                name.strip_prefix(id.as_str())
+                    .is_some_and(|part| ["Rule", "Queue", "DeadLetterQueue"].contains(&part))
+            })
+        };
+        for (name, resource) in resources.filter(|(name, _)| is_part(name)) {
             let (name, properties) = (format!("{prefix}{name}"), &resource["Properties"]);
             match resource["Type"].as_str() {
                 Some("AWS::Events::Rule") => self.rules.push(rule(name, properties, prefix)),

@@ -11,6 +11,28 @@ pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
+/// The functions that have tests of their own in their folders: subscribers, without which the order process is whole.
+/// Neither the tests of all samples nor the simulation know them.
+#[must_use]
+pub fn subscribers() -> Vec<String> {
+    let folders = fs::read_dir(root().join("functions")).into_iter().flatten().flatten();
+    let with_tests = folders.filter(|folder| folder.path().join("tests").is_dir());
+    with_tests.filter_map(|folder| folder.file_name().into_string().ok()).collect()
+}
+
+/// The beginning of the logical ids of a function's resources: `order-placed` → `OrderPlaced`.
+#[must_use]
+pub fn logical_id(name: &str) -> String {
+    let word = |word: &str| {
+        let mut letters = word.chars();
+        letters
+            .next()
+            .map(|first| first.to_uppercase().chain(letters).collect::<String>())
+            .unwrap_or_default()
+    };
+    name.split('-').map(word).collect()
+}
+
 /// Reads a file of the repository.
 ///
 /// # Panics

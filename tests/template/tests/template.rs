@@ -12,7 +12,7 @@ use std::fs;
 
 use contracts::EventType;
 use serde_json::{Value, json};
-use template_tests::{read, root, template};
+use template_tests::{logical_id, read, root, template};
 
 /// Every resource of the template, by logical id.
 fn resources() -> Vec<(String, Value)> {
@@ -29,11 +29,6 @@ fn of_type(kind: &str) -> Vec<(String, Value)> {
 fn functions() -> BTreeSet<String> {
     let entries = fs::read_dir(root().join("functions")).unwrap();
     entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
-}
-
-/// `order-placed` → `OrderPlaced`.
-fn logical_id(name: &str) -> String {
-    name.split('-').map(|word| word[..1].to_uppercase() + &word[1..]).collect()
 }
 
 /// The functions behind a queue.

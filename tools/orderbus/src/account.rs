@@ -136,7 +136,7 @@ fn fit(line: &str) -> String {
 }
 
 /// The few words of an event's details that a person wants.
-fn details(details: &Value) -> String {
+pub(crate) fn details(details: &Value) -> String {
     let text = |name: &str| details.get(name).and_then(Value::as_str);
     if let Some(reasons) = details.get("reasons").and_then(Value::as_array) {
         let words = |reason: &Value| {

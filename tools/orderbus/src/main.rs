@@ -5,11 +5,12 @@
 mod replay_command;
 
 use std::collections::BTreeMap;
-use std::io::Read;
+use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::{fs, io, thread};
+use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, Parser, Subcommand};
@@ -19,10 +20,11 @@ use lake_api::{Days, Report};
 use orderbus::account::Account;
 use orderbus::lake::Reported;
 use orderbus::stack::Stack;
+use orderbus::subscriber::{self, Language};
 use orderbus::tools::Tools;
 use orderbus::{
-    LocalStack, Options, Progress, contract, dlq, lake, lake_page, ministack, play, processes, publish,
-    report, repository, sam,
+    LocalStack, Options, Progress, contract, dlq, interrupt, lake, lake_page, ministack, play, processes,
+    publish, report, repository, rules, sam, tail,
 };
 use ports::{OrderViewStore, StockCounts};
 use tokio::runtime::{Builder, Runtime};
@@ -36,7 +38,8 @@ use self::replay_command::{RebuildCommand, ReplayArguments};
 struct Arguments {
     #[command(subcommand)]
     command: Command,
-    /// A stack on AWS, with the credentials and the region of your AWS profile; otherwise the local stack
+    /// A stack on AWS, with the credentials and the region of your AWS profile; otherwise the local stack. Of
+    /// `subscriber new`: the folder for a stack of its own
     #[arg(long, global = true, value_name = "NAME")]
     stack: Option<String>,
     /// The folder of a local stack that is not this folder's own
@@ -76,10 +79,36 @@ enum Command {
         /// Its id, as POST /orders answered it
         id: String,
     },
-    /// Put an event on the bus
+    /// Put events on the bus, checked against their contracts first
     Publish {
-        /// A file with a CloudEvent; `type` and `data` are enough. - reads standard input
-        file: PathBuf,
+        /// A file with a CloudEvent, of which `type` and `data` are enough, or with a list of them; a type of the catalogue,
+        /// whose sample is sent; - reads standard input
+        #[arg(value_name = "FILE|TYPE")]
+        event: String,
+        /// Set a field first: data.total.amountMinor=1250, id=mine
+        #[arg(long = "set", value_name = "FIELD=VALUE")]
+        assignments: Vec<String>,
+        /// Send it even if it breaks its contract, to see what becomes of it
+        #[arg(long)]
+        unchecked: bool,
+    },
+    /// Watch the events of the bus as they come; Ctrl-C ends it
+    Tail(Tail),
+    /// Look at the rules of the bus
+    Rules {
+        #[command(subcommand)]
+        command: RulesCommand,
+        /// The rules of a template instead of a running stack's; of this repository's own, unless a file is given
+        #[arg(long, global = true, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+        template: Option<PathBuf>,
+        /// JSON, for scripts
+        #[arg(long, global = true)]
+        json: bool,
+    },
+    /// Write a subscriber, and deploy one beside the stack on this machine
+    Subscriber {
+        #[command(subcommand)]
+        command: SubscriberCommand,
     },
     /// Look after the contracts of the events
     Contracts {
@@ -106,7 +135,7 @@ enum Command {
         #[command(subcommand)]
         command: RebuildCommand,
     },
-    /// Check both templates
+    /// Check every template
     #[command(hide = true)]
     CheckTemplates,
 }
@@ -154,6 +183,71 @@ enum LakeCommand {
         #[arg(long, value_name = "FILE")]
         html: Option<PathBuf>,
     },
+}
+
+#[derive(Debug, Subcommand)]
+enum RulesCommand {
+    /// Show what each rule lets through, and where to
+    List,
+    /// Tell which rules let an event through, and for each of the others which condition fails
+    Match {
+        /// A file with a CloudEvent or with an event as the bus delivers it; or a type of the catalogue, for its sample
+        #[arg(long, value_name = "FILE|TYPE")]
+        event: String,
+        /// Set a field first: data.total.amountMinor=1250
+        #[arg(long = "set", value_name = "FIELD=VALUE")]
+        assignments: Vec<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum SubscriberCommand {
+    /// Write a function of this repository; or, with --stack FOLDER, a stack of another team's own into that folder
+    New {
+        /// Its name, such as loyalty-points
+        name: String,
+        /// The type that it listens to, such as orders.order-confirmed.v1
+        #[arg(long, value_name = "TYPE")]
+        on: String,
+        /// What else is wanted of the CloudEvent, as a rule says it: {"data": {"customerId": ["c-1"]}}
+        #[arg(long = "where", value_name = "PATTERN")]
+        condition: Option<String>,
+        /// What it is written in. A function of this repository is written in Rust
+        #[arg(long, value_enum, default_value = "rust")]
+        lang: Language,
+    },
+    /// Deploy a stack of its own beside the stack that runs on this machine
+    Deploy {
+        /// Its folder
+        folder: PathBuf,
+    },
+    /// Show what the function of a stack of its own has logged on this machine
+    Logs {
+        /// Its folder
+        folder: PathBuf,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Tail {
+    /// Only this type: orders.order-placed.v1, orders.order-placed for every version of it, or 'orders.*'
+    #[arg(long = "type", value_name = "TYPE")]
+    event_type: Option<String>,
+    /// Only what this context sends, such as orders
+    #[arg(long)]
+    source: Option<String>,
+    /// Only what is about this order, or whatever else the event is about
+    #[arg(long)]
+    subject: Option<String>,
+    /// Every event as one line of JSON
+    #[arg(long)]
+    json: bool,
+    /// Show whom events name, and the tokens that answer a checkout
+    #[arg(long)]
+    personal: bool,
+    /// End after so many events
+    #[arg(long, value_name = "NUMBER")]
+    limit: Option<usize>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -222,6 +316,9 @@ impl Selection {
     }
 }
 
+/// How long a signal waits for what must be removed.
+const TO_CLEAR_UP: Duration = Duration::from_secs(15);
+
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
 fn main() -> ExitCode {
@@ -254,7 +351,12 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
             set_stock(&Target::of(stack, state)?, &sku, available)
         }
         Command::Order { id } => tell_order(&Target::of(stack, state)?, &id),
-        Command::Publish { file } => publish_event(&Target::of(stack, state)?, &file),
+        Command::Publish { event, assignments, unchecked } => {
+            publish_events(&event, &assignments, unchecked, || Target::of(stack, state))
+        }
+        Command::Tail(options) => watch(&Target::of(stack, state)?, options),
+        Command::Rules { command, template, json } => look_at_rules(stack, state, command, template, json),
+        Command::Subscriber { command } => subscribe(command, stack, &progress),
         Command::Dlq { command, json } => look_after(&Target::of(stack, state)?, command, json),
         Command::Replay(arguments) => replay_command::replay(&Target::of(stack, state)?, arguments),
         Command::Rebuild { command } => replay_command::rebuild(&Target::of(stack, state)?, command),
@@ -360,17 +462,116 @@ fn tell_order(target: &Target, id: &str) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn publish_event(target: &Target, file: &Path) -> Result<ExitCode> {
-    let text = if file == Path::new("-") {
-        let mut text = String::new();
-        io::stdin().read_to_string(&mut text).context("cannot read standard input")?;
-        text
-    } else {
-        fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?
+fn publish_events(
+    event: &str,
+    assignments: &[String],
+    is_unchecked: bool,
+    target: impl FnOnce() -> Result<Target>,
+) -> Result<ExitCode> {
+    let mut entries = Vec::new();
+    for (number, mut event) in publish::read(event)?.into_iter().enumerate() {
+        for assignment in assignments {
+            publish::set(&mut event, assignment)?;
+        }
+        let entry = if is_unchecked { publish::unchecked } else { publish::checked };
+        entries.push(entry(&event, number, orderbus::now()).context("nothing was sent")?);
+    }
+    let target = target()?;
+    target.wait(publish::put(target.stack(), &entries))?;
+    for entry in entries {
+        println!("published {} {}", entry.event_type(), entry.id());
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn watch(target: &Target, options: Tail) -> Result<ExitCode> {
+    let Tail { event_type, source, subject, json, personal, limit } = options;
+    let filter = tail::Filter { event_type, source, subject };
+    if let Some(doubt) = filter.doubt() {
+        eprintln!("orderbus: {doubt}");
+    }
+    let is_coloured = io::stdout().is_terminal()
+        && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+        && std::env::var_os("TERM").is_none_or(|terminal| terminal != "dumb");
+    let style = tail::Style { is_json: json, shows_personal_data: personal, is_coloured };
+    let started = || eprintln!("orderbus: watching; Ctrl-C ends it");
+    let show = |event: &serde_json::Value| {
+        // Whoever read this may be gone, which the next signal or limit notices.
+        writeln!(io::stdout(), "{}", tail::render(event, style)).ok();
     };
-    let event = publish::read_event(&text, orderbus::now())?;
-    target.wait(play::publish(target.stack(), &event))?;
-    println!("published {} {}", event.data.event_type().as_str(), event.id);
+    target.wait(tail::watch(target.stack(), &filter, limit, orderbus::now, started, show))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn look_at_rules(
+    stack: Option<&str>,
+    state: Option<PathBuf>,
+    command: RulesCommand,
+    template: Option<PathBuf>,
+    json: bool,
+) -> Result<ExitCode> {
+    let rules = match template {
+        Some(file) if file.as_os_str().is_empty() => {
+            rules::of_template(&repository::root().join("template.yaml"))?
+        }
+        Some(file) => rules::of_template(&file)?,
+        None => {
+            let target = Target::of(stack, state)?;
+            let events = target.stack().sdk().eventbridge();
+            target.wait(rules::deployed(&events, target.stack().output("BusName")?))?
+        }
+    };
+    let (value, text) = match command {
+        RulesCommand::List => (rules::list_json(&rules), rules::list(&rules)),
+        RulesCommand::Match { event, assignments } => {
+            let event = publish::read_delivered(&event, &assignments, orderbus::now())?;
+            let verdicts = rules::judge(&rules, &event);
+            (rules::verdicts_json(&verdicts), rules::verdicts(&verdicts))
+        }
+    };
+    if json {
+        println!("{value:#}");
+    } else {
+        print!("{text}");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn subscribe(command: SubscriberCommand, stack: Option<&str>, progress: &Progress) -> Result<ExitCode> {
+    match command {
+        SubscriberCommand::New { name, on, condition, lang } => {
+            let wish = subscriber::Wish::new(&name, &on, condition.as_deref())?;
+            let next = match stack {
+                Some(folder) => subscriber::alone(Path::new(folder), &wish, lang)?,
+                None if lang != Language::Rust => {
+                    bail!(
+                        "a function of this repository is written in Rust; for another language, give --stack FOLDER"
+                    )
+                }
+                None => subscriber::inside(&repository::root(), &wish)?,
+            };
+            println!("{name} is written. Look at:");
+            next.iter().for_each(|line| println!("  {line}"));
+            for doubt in wish.doubts()? {
+                println!("The sample of {on} would not come to it: {doubt}");
+            }
+        }
+        SubscriberCommand::Deploy { .. } | SubscriberCommand::Logs { .. } if stack.is_some() => {
+            bail!(
+                "this is for the stack on this machine; on AWS, use `sam deploy` and `sam logs` in its folder"
+            )
+        }
+        SubscriberCommand::Deploy { folder } => {
+            let local = LocalStack::find(&Options::default(), progress)?;
+            subscriber::deploy(&Tools::ready(progress)?, &folder, local.ministack(), progress)?;
+            progress.say("deployed");
+        }
+        SubscriberCommand::Logs { folder } => {
+            let quiet = Progress::new(|_| ());
+            let local = LocalStack::find(&Options::default(), &quiet)?;
+            print!("{}", subscriber::logs(&Tools::ready(&quiet)?, &folder, local.ministack())?);
+        }
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -515,6 +716,7 @@ fn stop_on_signals() -> Result<()> {
         });
         INTERRUPTED.store(true, Ordering::SeqCst);
         eprintln!("\norderbus: interrupted, stopping what was started");
+        interrupt::request(TO_CLEAR_UP);
         processes::stop_all();
         std::process::exit(code)
     });

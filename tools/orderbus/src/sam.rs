@@ -53,15 +53,27 @@ impl Application {
     }
 
     fn configuration(self) -> Result<Configuration> {
-        let file = self.folder().join("samconfig.toml");
-        let text = fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
-        let all: BTreeMap<String, toml::Value> =
-            toml::from_str(&text).with_context(|| format!("cannot read {}", file.display()))?;
-        let local = all.get(CONFIGURATION).and_then(|section| section.get("global")?.get("parameters"));
-        let local =
-            local.with_context(|| format!("{} has no section local.global.parameters", file.display()))?;
-        local.clone().try_into().with_context(|| format!("cannot read {}", file.display()))
+        configuration(&self.folder())
     }
+}
+
+fn configuration(folder: &Path) -> Result<Configuration> {
+    let file = folder.join("samconfig.toml");
+    let text = fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+    let all: BTreeMap<String, toml::Value> =
+        toml::from_str(&text).with_context(|| format!("cannot read {}", file.display()))?;
+    let local = all.get(CONFIGURATION).and_then(|section| section.get("global")?.get("parameters"));
+    let local =
+        local.with_context(|| format!("{} has no section local.global.parameters", file.display()))?;
+    local.clone().try_into().with_context(|| format!("cannot read {}", file.display()))
+}
+
+/// The name of a folder's stack on this machine.
+///
+/// # Errors
+/// When its samconfig.toml cannot be read.
+pub fn stack_name_of(folder: &Path) -> Result<String> {
+    Ok(configuration(folder)?.stack_name)
 }
 
 #[derive(Debug, Deserialize)]
@@ -125,18 +137,54 @@ pub fn deploy(
     })
 }
 
-/// Checks both templates with the SAM CLI's linter.
+/// Builds a subscriber's own stack, for which a compiler or a bundler is needed.
+///
+/// # Errors
+/// When `sam build` fails.
+pub fn build_folder(tools: &Tools, folder: &Path, logs: &Path, progress: &Progress) -> Result<()> {
+    let name = stack_name_of(folder)?;
+    progress.say(format_args!("{name}: sam build"));
+    let mut command = sam_in(tools, folder, "build");
+    command.env("CARGO_LAMBDA_COMPILER", "cargo");
+    processes::run(&mut command, &logs.join(format!("{name}-build.log")), progress, |_| None)
+}
+
+/// Deploys a subscriber's own stack.
+///
+/// # Errors
+/// When `sam deploy` fails.
+pub fn deploy_folder(tools: &Tools, folder: &Path, ministack: &MiniStack, progress: &Progress) -> Result<()> {
+    let name = stack_name_of(folder)?;
+    progress.say(format_args!("{name}: sam deploy"));
+    let mut command = sam_in(tools, folder, "deploy");
+    address_to(&mut command, &ministack.endpoint());
+    command.env("SAM_CLI_POLL_DELAY", "0.2");
+    let log = ministack.state().join(format!("{name}-deploy.log"));
+    processes::run(&mut command, &log, progress, |_| None)
+}
+
+/// Checks the template in a folder with the SAM CLI's linter.
+///
+/// # Errors
+/// With what it found.
+pub fn validate_folder(tools: &Tools, folder: &Path, logs: &Path, progress: &Progress) -> Result<()> {
+    let name = stack_name_of(folder)?;
+    let mut command = sam_in(tools, folder, "validate");
+    command.arg("--lint");
+    command.env("AWS_DEFAULT_REGION", REGION);
+    processes::run(&mut command, &logs.join(format!("{name}-validate.log")), progress, |_| None)?;
+    progress.say(format_args!("{name}: the template is valid"));
+    Ok(())
+}
+
+/// Checks every template with the SAM CLI's linter.
 ///
 /// # Errors
 /// With what it found.
 pub fn validate(tools: &Tools, logs: &Path, progress: &Progress) -> Result<()> {
-    for application in APPLICATIONS {
-        let mut command = sam(tools, application, "validate");
-        command.arg("--lint");
-        command.env("AWS_DEFAULT_REGION", REGION);
-        let log = logs.join(format!("{}-validate.log", application.name()));
-        processes::run(&mut command, &log, progress, |_| None)?;
-        progress.say(format_args!("{}: the template is valid", application.name()));
+    let subscriber = repository::root().join("examples/loyalty-points");
+    for folder in APPLICATIONS.map(Application::folder).into_iter().chain([subscriber]) {
+        validate_folder(tools, &folder, logs, progress)?;
     }
     Ok(())
 }
@@ -146,9 +194,13 @@ fn build_lock() -> Result<File> {
 }
 
 fn sam(tools: &Tools, application: Application, subcommand: &str) -> Command {
+    sam_in(tools, &application.folder(), subcommand)
+}
+
+fn sam_in(tools: &Tools, folder: &Path, subcommand: &str) -> Command {
     let mut command = tools.command("sam");
     command.args([subcommand, "--config-env", CONFIGURATION]);
-    command.current_dir(application.folder()).env("SAM_CLI_TELEMETRY", "0");
+    command.current_dir(folder).env("SAM_CLI_TELEMETRY", "0");
     // What Cargo tells a running program or test would change how its crates are compiled: the flags would be there
     // twice, and some build scripts (that of ring) run again when the package in the environment changes.
     forget(&mut command, &["CARGO_BUILD_RUSTFLAGS", "CARGO_MANIFEST_", "CARGO_PKG_"]);
