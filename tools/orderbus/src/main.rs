@@ -99,7 +99,7 @@ enum Command {
         #[command(subcommand)]
         command: RulesCommand,
         /// The rules of a template instead of a running stack's; of this repository's own, unless a file is given
-        #[arg(long, global = true, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+        #[arg(long, global = true, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "template.yaml")]
         template: Option<PathBuf>,
         /// JSON, for scripts
         #[arg(long, global = true)]
@@ -511,9 +511,8 @@ fn look_at_rules(
     json: bool,
 ) -> Result<ExitCode> {
     let rules = match template {
-        Some(file) if file.as_os_str().is_empty() => {
-            rules::of_template(&repository::root().join("template.yaml"))?
-        }
+        // Wherever we are, template.yaml is that of this repository.
+        Some(file) if !file.exists() => rules::of_template(&repository::root().join(file))?,
         Some(file) => rules::of_template(&file)?,
         None => {
             let target = Target::of(stack, state)?;

@@ -163,7 +163,7 @@ pub fn inside(root: &Path, wish: &Wish) -> Result<Vec<String>> {
             "functions/{name}/src/lib.rs: the data sheet, and functions/{name}/tests: what must stay true"
         ),
         format!("template.yaml, block {}: stores and rights that it needs", name.to_uppercase()),
-        format!("cargo orderbus test -p {name}, then cargo orderbus local"),
+        "cargo orderbus test, then cargo orderbus local".to_owned(),
     ])
 }
 
