@@ -7,6 +7,7 @@ import os
 import boto3
 from botocore.exceptions import ClientError
 
+logging.basicConfig(format="%(levelname)s %(message)s")  # outside Lambda, which has a handler of its own
 LOG = logging.getLogger()
 LOG.setLevel(logging.INFO)
 

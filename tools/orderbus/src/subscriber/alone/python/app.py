@@ -3,6 +3,7 @@
 import json
 import logging
 
+logging.basicConfig(format="%(levelname)s %(message)s")  # outside Lambda, which has a handler of its own
 LOG = logging.getLogger()
 LOG.setLevel(logging.INFO)
 
