@@ -155,7 +155,7 @@ pub fn inside(root: &Path, wish: &Wish) -> Result<Vec<String>> {
     let extended = with_block(&template, wish)?;
     write_all(root, inside_files(wish)?)?;
     fs::write(&file, extended).context("cannot write template.yaml")?;
-    lock(root)?;
+    lock_and_format(root, &wish.name)?;
     let Wish { name, .. } = wish;
     Ok(vec![
         format!("functions/{name}/src/{}.rs: what it does about the event", wish.fill("@use_case@")),
@@ -250,13 +250,18 @@ fn block_of(template: &str, name: &str) -> Result<std::ops::Range<usize>> {
     Ok(start..end)
 }
 
-/// Cargo.lock names the packages of the workspace, too.
-fn lock(root: &Path) -> Result<()> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(cargo);
-    command.args(["update", "--workspace", "--offline", "--quiet"]).current_dir(root).stdin(Stdio::null());
-    let status = command.status().context("cannot start cargo")?;
-    ensure!(status.success(), "cargo update --workspace --offline ended with {status}");
+/// Cargo.lock names the packages of the workspace, too; and the order of imports depends on the names.
+fn lock_and_format(root: &Path, name: &str) -> Result<()> {
+    for arguments in [&["update", "--workspace", "--offline", "--quiet"][..], &["fmt", "--package", name]] {
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let status = Command::new(cargo).args(arguments).current_dir(root).stdin(Stdio::null()).status();
+        let status = status.context("cannot start cargo")?;
+        ensure!(
+            status.success(),
+            "everything is written, but cargo {} ended with {status}",
+            arguments.join(" ")
+        );
+    }
     Ok(())
 }
 
