@@ -17,6 +17,7 @@ use crate::{Progress, publish, sam};
 const LOGS: &str = include_str!("subscriber/logs.py");
 /// A consumer like any other: wherever template.yaml registers it, a new one is registered as well.
 const MODEL: (&str, &str) = ("OrderTracker", "order-tracker");
+const EXEMPTIONS: &str = "tools/orderbus/ministack-unsupported.toml";
 /// The block before which a new one stands.
 const NEXT_BLOCK: &str = "  # DLQ-REPROCESSOR\n";
 const RULER: &str = "  # ==";
@@ -153,8 +154,12 @@ pub fn inside(root: &Path, wish: &Wish) -> Result<Vec<String>> {
     let file = root.join("template.yaml");
     let template = fs::read_to_string(&file).context("cannot read template.yaml")?;
     let extended = with_block(&template, wish)?;
+    let exemptions = root.join(EXEMPTIONS);
+    let exempted = fs::read_to_string(&exemptions).with_context(|| format!("cannot read {EXEMPTIONS}"))?;
+    let exempted = with_exemptions(&exempted, &camel_case(&wish.name));
     write_all(root, inside_files(wish)?)?;
     fs::write(&file, extended).context("cannot write template.yaml")?;
+    fs::write(&exemptions, exempted).with_context(|| format!("cannot write {EXEMPTIONS}"))?;
     lock_and_format(root, &wish.name)?;
     let Wish { name, .. } = wish;
     Ok(vec![
@@ -232,6 +237,14 @@ fn with_block(template: &str, wish: &Wish) -> Result<String> {
     }
     ensure!(registrations > 0, "template.yaml registers no {model_name} anywhere");
     Ok(text)
+}
+
+/// What this machine leaves out of the model's block, it leaves out of the new one.
+fn with_exemptions(exemptions: &str, id: &str) -> String {
+    let sections = exemptions.split("\n\n").filter(|section| section.starts_with(&format!("[{}", MODEL.0)));
+    let new: String =
+        sections.map(|section| format!("\n{}\n", section.trim_end().replace(MODEL.0, id))).collect();
+    format!("{}\n{new}", exemptions.trim_end())
 }
 
 /// Registrations are entries of lists: not comments, nor texts for people.
