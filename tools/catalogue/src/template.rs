@@ -63,8 +63,8 @@ impl Listener {
             let value = match field.as_str() {
                 "source" => source,
                 "detail-type" => detail_type,
-                // It narrows down which events of the type are heard, not whether there are any.
-                "detail" => continue,
+                // They narrow down which events of the type are heard, not whether there are any.
+                "detail" | "replay-name" => continue,
                 _ => bail!("{}: the pattern asks for {field}, which is not understood here", self.rule),
             };
             let mut is_allowed = false;
@@ -105,8 +105,16 @@ pub fn templates(root: &Path) -> Result<Vec<String>> {
 /// # Errors
 /// When there is none, or it is not YAML.
 pub fn read(root: &Path, name: &str) -> Result<Value> {
-    let text = fs::read_to_string(root.join(name)).with_context(|| format!("cannot read {name}"))?;
-    parse(&text).with_context(|| name.to_owned())
+    read_file(&root.join(name))
+}
+
+/// A template, wherever it lies.
+///
+/// # Errors
+/// When there is none, or it is not YAML.
+pub fn read_file(path: &Path) -> Result<Value> {
+    let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    parse(&text).with_context(|| path.display().to_string())
 }
 
 /// Every rule of every template.

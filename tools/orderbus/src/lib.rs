@@ -26,7 +26,6 @@ pub mod sam;
 pub mod stack;
 pub mod subscriber;
 pub mod tail;
-pub mod template;
 pub mod tools;
 pub mod twenty_orders;
 pub mod unsupported;

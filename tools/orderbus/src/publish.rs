@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use aws_sdk_eventbridge::types::PutEventsRequestEntry;
-use contracts::{Event, EventType, decode, format_timestamp};
+use contracts::{EventType, format_timestamp, read_publishable};
 use domain::Timestamp;
 use serde_json::{Map, Value, json};
 
@@ -147,7 +147,7 @@ pub fn checked(event: &Value, number: usize, now: Timestamp) -> Result<Entry> {
     let type_name = type_of(event)?;
     let event_type = known_type(&type_name)?;
     let event = complete(event, number, now)?;
-    let event = valid(&event)?;
+    let event = read_publishable(&event.to_string())?;
     let outbound = event.to_outbound().context("unwritable event")?;
     Ok(Entry {
         source: event_type.source().to_owned(),
@@ -191,10 +191,12 @@ fn complete(event: &Value, number: usize, now: Timestamp) -> Result<Value> {
         ("subject", subject),
         ("time", json!(format_timestamp(now))),
         ("datacontenttype", json!("application/json")),
-        ("dataschema", json!(event_type.schema_id())),
     ];
     for (name, value) in defaults {
         event.entry(name).or_insert(value);
+    }
+    if let Some(event_type) = EventType::parse(&type_name) {
+        event.entry("dataschema").or_insert_with(|| event_type.schema_id().into());
     }
     Ok(Value::Object(event))
 }
@@ -202,11 +204,6 @@ fn complete(event: &Value, number: usize, now: Timestamp) -> Result<Value> {
 /// Events are about an order, those of `ops` about a message in quarantine.
 fn subject_of(data: &Value) -> Option<Value> {
     ["quarantineId", "orderId"].iter().find_map(|name| data.get(name)).cloned()
-}
-
-/// Consumers read an event through the bus's envelope, so it is checked the same way.
-fn valid(event: &Value) -> Result<Event> {
-    Ok(decode(&in_envelope(event).to_string())?.event)
 }
 
 /// As the bus hands it to a rule.

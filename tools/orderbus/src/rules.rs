@@ -6,11 +6,10 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use aws_sdk_eventbridge::Client;
+use catalogue::template;
 use serde_json::{Value, json};
 
 pub use pattern::{Mismatch, Pattern};
-
-use crate::template;
 
 /// One rule of the bus.
 #[derive(Debug, Clone, PartialEq)]
@@ -53,7 +52,7 @@ impl Verdict<'_> {
 /// # Errors
 /// When it cannot be read.
 pub fn of_template(path: &Path) -> Result<Vec<Rule>> {
-    Ok(in_template(&template::read(path)?))
+    Ok(in_template(&template::read_file(path)?))
 }
 
 fn in_template(template: &Value) -> Vec<Rule> {

@@ -71,57 +71,35 @@ fn create_archive(stack: &Stack, ministack: &MiniStack) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
-    use std::fs;
 
-    use saphyr::{LoadableYamlNode, Yaml};
     use serde_json::Value;
 
     use super::*;
     use crate::repository;
 
-    #[test]
-    fn the_archive_here_takes_what_the_template_s_takes() {
-        let text = fs::read_to_string(repository::root().join("template.yaml")).unwrap();
-        let documents = Yaml::load_from_str(&text).unwrap();
-        let pattern = &documents[0]["Resources"]["BusArchive"]["Properties"]["EventPattern"];
-        assert_eq!(json_of(pattern), serde_json::from_str::<Value>(ARCHIVE_PATTERN).unwrap());
-        assert!(ARCHIVE_PATTERN.contains(lake::REPLAY_RESOURCE));
+    fn template() -> Value {
+        catalogue::template::read(&repository::root(), "template.yaml").unwrap()
     }
 
-    fn json_of(yaml: &Yaml<'_>) -> Value {
-        if let Some(members) = yaml.as_mapping() {
-            members.iter().map(|(name, value)| (name.as_str().unwrap().to_owned(), json_of(value))).collect()
-        } else if let Some(elements) = yaml.as_sequence() {
-            elements.iter().map(json_of).collect()
-        } else if let Some(flag) = yaml.as_bool() {
-            json!(flag)
-        } else {
-            json!(yaml.as_str().unwrap())
-        }
+    #[test]
+    fn the_archive_here_takes_what_the_template_s_takes() {
+        let pattern = &template()["Resources"]["BusArchive"]["Properties"]["EventPattern"];
+        assert_eq!(*pattern, serde_json::from_str::<Value>(ARCHIVE_PATTERN).unwrap());
+        assert!(ARCHIVE_PATTERN.contains(lake::REPLAY_RESOURCE));
     }
 
     #[test]
     fn exactly_the_listed_resources_are_left_out_of_the_template() {
-        let text = fs::read_to_string(repository::root().join("template.yaml")).unwrap();
-        let documents = Yaml::load_from_str(&text).unwrap();
-        let template = crate::template::read(&repository::root().join("template.yaml")).unwrap();
-        let resources = documents[0]["Resources"].as_mapping().unwrap();
+        let template = template();
         // Others are left out for another reason as well, such as that nobody asked for them.
-        let conditions = template["Conditions"].as_object().unwrap();
-        let on_aws_only = |name: &str| {
-            name == "IsOnAws" || conditions[name].to_string().contains(r#"{"Condition":"IsOnAws"}"#)
+        let on_aws_only = |condition: &str| {
+            let meaning = template["Conditions"][condition].to_string();
+            condition == "IsOnAws" || meaning.contains(r#"{"Condition":"IsOnAws"}"#)
         };
-        let is_left_out = |resource: &Yaml<'_>| {
-            resource
-                .as_mapping_get("Condition")
-                .and_then(|condition| condition.as_str())
-                .is_some_and(on_aws_only)
-        };
-        let in_template: BTreeSet<String> = resources
-            .iter()
-            .filter(|(_, resource)| is_left_out(resource))
-            .map(|(name, _)| name.as_str().unwrap().to_owned())
-            .collect();
+        let resources = template["Resources"].as_object().unwrap().iter();
+        let left_out =
+            resources.filter(|(_, resource)| resource["Condition"].as_str().is_some_and(on_aws_only));
+        let in_template: BTreeSet<String> = left_out.map(|(name, _)| name.clone()).collect();
         let listed: BTreeSet<String> = exemptions().unwrap().into_keys().collect();
         assert_eq!(in_template, listed, "left: template.yaml, right: ministack-unsupported.toml");
         assert!(exemptions().unwrap().values().all(|exemption| !exemption.reason.is_empty()));
