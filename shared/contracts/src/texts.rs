@@ -65,19 +65,6 @@ macro_rules! texts {
                 })
             }
         })+
-
-        #[cfg(test)]
-        pub(crate) mod all {
-            /// Name, schema and parser of every text above.
-            pub(crate) fn all() -> Vec<(&'static str, schemars::Schema, fn(&str) -> bool)> {
-                let generator = &mut schemars::SchemaGenerator::default();
-                vec![$((
-                    stringify!($name),
-                    <super::$name as schemars::JsonSchema>::json_schema(generator),
-                    <super::$name as super::Text>::allows,
-                )),+]
-            }
-        }
     };
 }
 

@@ -133,9 +133,9 @@ fn quarantine_one(stack: &TestStack) -> (String, String, String) {
         // The schedule does it by itself; by hand it is quicker.
         stack.wait(dlq.redrive(&dlq_reprocessor::Order::default())).unwrap();
         let listed = stack.wait(dlq.list(&dlq_reprocessor::Order::default())).unwrap();
-        let one = listed.into_iter().find(|one| one.place == dlq_reprocessor::Place::Quarantine)?;
-        let listed = orderbus::dlq::list_json(&[one]);
-        let text = |name: &str| listed[0][name].as_str().map(str::to_owned);
+        let at = listed.messages.iter().position(|one| one.place == dlq_reprocessor::Place::Quarantine)?;
+        let shown = orderbus::dlq::list_json(&listed);
+        let text = |name: &str| shown[at][name].as_str().map(str::to_owned);
         Some((text("consumer")?, text("reasonCode")?))
     });
     let (consumer, reason) = found.unwrap();

@@ -397,9 +397,9 @@ mod tests {
 
     #[test]
     fn every_report_has_a_chart_and_a_table_and_runs_nothing_of_what_is_in_it() {
-        for index in 0..REPORTS.len() {
+        for (index, report) in REPORTS.iter().enumerate() {
             let page = page(&[reported(index)]).unwrap();
-            let name = REPORTS[index].name;
+            let name = report.name;
             assert!(page.contains("<svg ") && page.contains("</table>"), "{name}");
             assert!(!page.contains("<script"), "{name}");
             assert!(
