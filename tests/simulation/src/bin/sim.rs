@@ -36,12 +36,12 @@ struct Arguments {
     /// With --seed: without these mishaps.
     #[arg(long, value_delimiter = ',', requires = "seed")]
     without: Vec<Mishap>,
-    /// One order alone, in which one call goes wrong, and all that happens: <way>:<kept, api, event or astray>:<number of the
-    /// call>:<fault>, such as shipped:api:17:reply-lost.
+    /// One order alone, in which one call goes wrong, and all that happens: its way, whether it is kept or called off (kept, api,
+    /// event, astray), the number of the call, and the fault, such as shipped:api:17:reply-lost.
     #[arg(long, conflicts_with_all = ["minutes", "moment"])]
     crash: Option<Crash>,
-    /// One order alone, called off at one step, and all that happens: <way>:<api or event>:<seed>:<step>, such as
-    /// shipped:api:2:117.
+    /// One order alone, called off at one step, and all that happens: its way, by whom it is called off (api, event), the seed, and
+    /// the step, such as shipped:api:2:117.
     #[arg(long, conflicts_with = "minutes")]
     moment: Option<Moment>,
     /// Try no single faults and no call-offs first, only seeds.
