@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -358,7 +358,8 @@ where
     /// Asks each new target how much it has to do. It is sent as much as is missing to its share of its capacity.
     async fn ask_for_room(&self, letters: &[Letter]) {
         let settings = &self.own.settings;
-        let targets: HashSet<&Target> = {
+        // In an order of their own: a run that is repeated asks the same in the same order.
+        let targets: BTreeSet<&Target> = {
             let room = self.room();
             let targets = letters.iter().filter_map(|letter| letter.target.as_ref());
             targets.filter(|target| !room.contains_key(target)).collect()
