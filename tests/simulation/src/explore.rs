@@ -1,5 +1,4 @@
 use std::collections::{BTreeMap, BTreeSet};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
@@ -8,7 +7,8 @@ use std::time::{Duration, Instant};
 use fastrand::Rng;
 
 use crate::invariants::{OrderEvents, Remains, Seen, broken, events_of};
-use crate::outside::{Call, Outage, Rates};
+use crate::outside::{Call, Outage, Rates, Wrong};
+use crate::panics;
 use crate::topology::Topology;
 use crate::workload::{PlannedOrder, orders};
 use crate::world::{Patience, World, lock};
@@ -108,8 +108,8 @@ pub struct Figures {
     pub redriven: u64,
     /// Messages brought back from quarantine.
     pub released: u64,
-    /// Poison put in queues.
-    pub poison: u64,
+    /// How often what went wrong.
+    pub wrong: BTreeMap<Wrong, u64>,
     /// What happened, of a single run where it was asked for.
     pub trace: Vec<String>,
 }
@@ -124,7 +124,9 @@ impl Figures {
         self.faults += other.faults;
         self.redriven += other.redriven;
         self.released += other.released;
-        self.poison += other.poison;
+        for (wrong, count) in &other.wrong {
+            *self.wrong.entry(*wrong).or_default() += count;
+        }
     }
 }
 
@@ -144,7 +146,7 @@ const POISON: [&str; 4] = [
     r#"{"detail-type":"orders.order-placed.v9","source":"orders","detail":{}}"#,
 ];
 /// What can be down for the whole of a storm.
-const OUTAGES: [&str; 8] = [
+pub const OUTAGES: [&str; 8] = [
     "memory:RegisterOrder",
     "memory:ReserveStock",
     "memory:CloseStock",
@@ -204,7 +206,7 @@ pub fn run(topology: &Arc<Topology>, plan: &Plan, with_trace: bool) -> Result<Fi
     let replays = rng.u8(..4) == 0;
     let outcome = unless_it_panics(|| see_through(&mut world, replays)).and_then(|()| match patience {
         Patience::Standard => Ok(()),
-        Patience::Long => same_events(&world),
+        Patience::Long => unless_it_panics(|| same_events(&world)),
     });
     finish(world, meant.len(), outcome)
 }
@@ -226,20 +228,24 @@ pub(crate) fn finish(
             faults: outside.faults_met as u64,
             redriven: world.redriven(),
             released: world.released(),
-            poison: world.poison.len() as u64,
+            wrong: std::mem::take(&mut outside.wrong),
             trace: outside.trace.take().unwrap_or_default(),
         }),
         Err(what) => Err(Failure { what, trace: outside.trace.take().unwrap_or_default() }),
     }
 }
 
-/// A panic is a thing that fell, like any other.
+/// A panic is a thing that fell, like any other, also where somebody caught it.
 pub(crate) fn unless_it_panics<T>(run: impl FnOnce() -> Result<T, Vec<String>>) -> Result<T, Vec<String>> {
-    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
-        let text = panic.downcast_ref::<String>().map(String::as_str);
-        let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it does not say why");
-        Err(vec![format!("something panicked: {text}")])
-    })
+    let (outcome, mut panics) = panics::listen(run);
+    match outcome {
+        Some(outcome) if panics.is_empty() => outcome,
+        Some(outcome) => {
+            panics.extend(outcome.err().into_iter().flatten());
+            Err(panics)
+        }
+        None => Err(panics),
+    }
 }
 
 /// The storm, the calm after it, and, where it `replays`, everything again.
@@ -254,7 +260,9 @@ pub(crate) fn see_through(world: &mut World, replays: bool) -> Result<(), Vec<St
     world.replay_everything();
     world.settle().map_err(|problem| vec![problem])?;
     let after = Remains::of(world).map_err(|problem| vec![problem])?;
-    none(before.differences(&after))
+    let mut problems = before.differences(&after);
+    problems.extend(broken(world).into_iter().map(|problem| format!("after the replay: {problem}")));
+    none(problems)
 }
 
 fn none(broken: Vec<String>) -> Result<(), Vec<String>> {

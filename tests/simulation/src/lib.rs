@@ -14,14 +14,15 @@ mod exhaustive;
 mod explore;
 mod invariants;
 mod outside;
+mod panics;
 mod topology;
 mod workload;
 mod world;
 
 pub use exhaustive::{Case, Covered, Crash, Fallen, History, Moment, every_cancellation, every_crash};
-pub use explore::{Budget, Failure, Figures, Mishap, Plan, run, search, shrink, undisturbed_events};
+pub use explore::{Budget, Failure, Figures, Mishap, OUTAGES, Plan, run, search, shrink, undisturbed_events};
 pub use invariants::{OrderEvents, Remains, Seen, broken, events_of};
-pub use outside::{Call, Rates};
+pub use outside::{Call, Rates, Wrong};
 pub use topology::{Rule, Target, Topology};
 pub use workload::{CallOff, Delay, PlannedOrder, STOCK, Way, When};
 pub use world::{Patience, World};

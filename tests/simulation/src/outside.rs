@@ -28,6 +28,80 @@ pub struct Rates {
     pub leap: f64,
 }
 
+/// A thing that went wrong, to be counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Wrong {
+    /// A call, in one of the ways of [`Fault`].
+    Call(Fault),
+    /// A call of what is down.
+    Down,
+    /// An entry that the bus refused.
+    EntryRefused,
+    /// An entry that the bus took without saying so.
+    EntryReplyLost,
+    /// A delivery that came twice.
+    Duplicate,
+    /// A delivery that the bus gave up on.
+    Undelivered,
+    /// A message that came again although it was acknowledged.
+    Redelivered,
+    /// An invocation without time.
+    OutOfTime,
+    /// An invocation whose answer nobody heard.
+    Unheard,
+    /// Time leapt ahead.
+    Leap,
+    /// A message that nobody can handle.
+    Poison,
+    /// Everything was replayed.
+    Replay,
+}
+
+impl Wrong {
+    /// All there are.
+    pub const ALL: [Self; 16] = [
+        Self::Call(Fault::NotApplied),
+        Self::Call(Fault::ReplyLost),
+        Self::Call(Fault::Repeated),
+        Self::Call(Fault::GoneBefore),
+        Self::Call(Fault::GoneAfter),
+        Self::Down,
+        Self::EntryRefused,
+        Self::EntryReplyLost,
+        Self::Duplicate,
+        Self::Undelivered,
+        Self::Redelivered,
+        Self::OutOfTime,
+        Self::Unheard,
+        Self::Leap,
+        Self::Poison,
+        Self::Replay,
+    ];
+
+    /// In words, of many.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Call(Fault::NotApplied) => "calls not applied",
+            Self::Call(Fault::ReplyLost) => "calls, reply lost",
+            Self::Call(Fault::Repeated) => "calls repeated",
+            Self::Call(Fault::GoneBefore) => "gone before a call",
+            Self::Call(Fault::GoneAfter) => "gone after a call",
+            Self::Down => "calls of what is down",
+            Self::EntryRefused => "entries refused",
+            Self::EntryReplyLost => "entries, reply lost",
+            Self::Duplicate => "deliveries twice",
+            Self::Undelivered => "deliveries given up on",
+            Self::Redelivered => "messages once more",
+            Self::OutOfTime => "invocations without time",
+            Self::Unheard => "answers not heard",
+            Self::Leap => "leaps of time",
+            Self::Poison => "poison",
+            Self::Replay => "replays of everything",
+        }
+    }
+}
+
 /// A service that is down for a while.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Outage {
@@ -86,6 +160,8 @@ pub(crate) struct Outside {
     /// Every call that a function made, in order.
     pub(crate) calls: Vec<Call>,
     pub(crate) faults_met: usize,
+    /// How often what went wrong.
+    pub(crate) wrong: BTreeMap<Wrong, u64>,
     /// Every event that the bus took for the first time or again, in order.
     pub(crate) accepted: Vec<Accepted>,
     /// The first version of each event, by its id.
@@ -113,6 +189,7 @@ impl Outside {
             actor_can_be_gone: false,
             calls: vec![],
             faults_met: 0,
+            wrong: BTreeMap::new(),
             accepted: vec![],
             versions: HashMap::new(),
             deliveries: vec![],
@@ -139,6 +216,10 @@ impl Outside {
         share > 0.0 && self.rng.f64() < share
     }
 
+    pub(crate) fn count(&mut self, wrong: Wrong) {
+        *self.wrong.entry(wrong).or_default() += 1;
+    }
+
     /// Decides about one call.
     pub(crate) fn judge(&mut self, operation: &'static str) -> Turn {
         if self.actor_can_be_gone {
@@ -150,6 +231,7 @@ impl Outside {
         };
         if let Some(fault) = fault {
             self.faults_met += 1;
+            self.count(if self.is_down(operation) { Wrong::Down } else { Wrong::Call(fault) });
             let actor = self.actor;
             self.note(|| format!("  {actor}: {operation} goes wrong: {fault:?}"));
         }
@@ -158,7 +240,7 @@ impl Outside {
     }
 
     fn fault(&mut self, operation: &'static str) -> Option<Fault> {
-        if self.outage.as_ref().is_some_and(|outage| outage.operation == operation) {
+        if self.is_down(operation) {
             return Some(Fault::NotApplied);
         }
         let rate = self.rates.call;
@@ -173,6 +255,10 @@ impl Outside {
         possible.get(self.rng.usize(..possible.len())).copied()
     }
 
+    fn is_down(&self, operation: &str) -> bool {
+        self.outage.as_ref().is_some_and(|outage| outage.operation == operation)
+    }
+
     /// Decides about one entry of a call to the bus.
     pub(crate) fn judge_entry(&mut self, event: &Outbound) -> Option<Fault> {
         let rate = self.rates.entry;
@@ -182,7 +268,9 @@ impl Outside {
         let event_type = event.event_type.as_str();
         self.note(|| format!("  the bus answers no for {event_type}"));
         self.faults_met += 1;
-        Some(if self.rng.bool() { Fault::NotApplied } else { Fault::ReplyLost })
+        let is_refused = self.rng.bool();
+        self.count(if is_refused { Wrong::EntryRefused } else { Wrong::EntryReplyLost });
+        Some(if is_refused { Fault::NotApplied } else { Fault::ReplyLost })
     }
 
     /// Takes an event and sends it to the targets of all rules that match.
@@ -240,10 +328,12 @@ impl Outside {
                 self.note(|| {
                     format!("  the bus gives up on {detail_type} for {}", topology.rules[rule].name)
                 });
+                self.count(Wrong::Undelivered);
                 self.undelivered.push(delivery);
                 continue;
             }
             if self.happens(duplicate) {
+                self.count(Wrong::Duplicate);
                 self.deliveries.push(delivery.clone());
             }
             self.deliveries.push(delivery);

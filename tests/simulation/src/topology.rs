@@ -14,12 +14,23 @@ pub struct Topology {
     pub rules: Vec<Rule>,
     /// Every queue, by the logical id that the template gives it.
     pub queues: BTreeMap<String, QueueSettings>,
+    /// How the functions are handed the messages of a queue, by the queue's logical id.
+    pub batches: BTreeMap<String, Batch>,
     /// What happens when nothing goes wrong follows from all this: the events of orders that were looked at, by key and way.
     pub(crate) undisturbed: Arc<Mutex<Undisturbed>>,
 }
 
 /// The events of orders by their keys and ways.
 pub(crate) type Undisturbed = HashMap<(String, Way), Arc<OrderEvents>>;
+
+/// How a function is handed messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Batch {
+    /// At most so many at once.
+    pub messages_max: usize,
+    /// For so long fewer are waited with.
+    pub window_ms: i64,
+}
 
 /// One rule of the bus.
 #[derive(Debug, Clone)]
@@ -48,7 +59,8 @@ impl Topology {
     /// When a template says something that is not understood here: the simulation would not be of what is deployed.
     #[must_use]
     pub fn of_the_templates() -> Self {
-        let mut topology = Self { rules: vec![], queues: BTreeMap::new(), undisturbed: Arc::default() };
+        let (queues, batches) = (BTreeMap::new(), BTreeMap::new());
+        let mut topology = Self { rules: vec![], queues, batches, undisturbed: Arc::default() };
         topology.add(&template_tests::template("template.yaml"), "");
         topology.add(&template_tests::template("examples/payment-provider/template.yaml"), "PaymentProvider");
         topology
@@ -78,6 +90,11 @@ impl Topology {
                 Some("AWS::Events::Rule") => self.rules.push(rule(name, properties, prefix)),
                 Some("AWS::SQS::Queue") => {
                     self.queues.insert(name, queue(template, properties, prefix));
+                }
+                Some("AWS::Serverless::Function") => {
+                    let sources = properties["Events"].as_object().into_iter().flatten();
+                    let sources = sources.map(|(_, source)| &source["Properties"]);
+                    self.batches.extend(sources.filter_map(|source| batch(template, source, prefix)));
                 }
                 _ => {}
             }
@@ -122,6 +139,22 @@ fn rule(name: String, properties: &Value, prefix: &str) -> Rule {
         _ => not_understood(&name, target),
     };
     Rule { name, pattern: properties["EventPattern"].clone(), target }
+}
+
+/// The batches of an event source that is a queue.
+fn batch(template: &Value, source: &Value, prefix: &str) -> Option<(String, Batch)> {
+    let queue = source["Queue"]["GetAtt"].as_str()?.strip_suffix(".Arn")?;
+    let number = |name: &str, default: u64| match &source[name] {
+        Value::Null => default,
+        value => {
+            let parameter = value["Ref"].as_str().map(|name| &template["Parameters"][name]["Default"]);
+            let number = parameter.unwrap_or(value).as_u64();
+            number.unwrap_or_else(|| not_understood(name, value))
+        }
+    };
+    let messages_max = usize::try_from(number("BatchSize", 10)).unwrap_or(usize::MAX);
+    let window_s = i64::try_from(number("MaximumBatchingWindowInSeconds", 0)).unwrap_or(i64::MAX);
+    Some((format!("{prefix}{queue}"), Batch { messages_max, window_ms: window_s.saturating_mul(1_000) }))
 }
 
 fn queue(template: &Value, properties: &Value, prefix: &str) -> QueueSettings {
@@ -187,6 +220,12 @@ mod tests {
         let queue = &topology.queues["OrderPlacedQueue"];
         assert_eq!((queue.visibility_s, queue.retention_s), (180, 604_800));
         assert_eq!(queue.redrive, Some(("OrderPlacedDeadLetterQueue".to_owned(), 12)));
+        let batch = |queue: &str| {
+            let Batch { messages_max, window_ms } = topology.batches[queue];
+            (messages_max, window_ms)
+        };
+        assert_eq!((batch("OrderPlacedQueue"), batch("PaymentProviderQueue")), ((10, 0), (10, 0)));
+        assert_eq!(batch("EventArchiverQueue"), (1_000, 30_000));
         assert!(
             topology
                 .queues

@@ -1,7 +1,6 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -34,8 +33,8 @@ use shipping_notifier::ShippingNotifier;
 
 use crate::checkout::{Execution, Machine, Wait};
 use crate::invariants::Archived;
-use crate::outside::{Delivery, Outage, Outside, Rates};
-use crate::topology::{Target, Topology};
+use crate::outside::{Delivery, Outage, Outside, Rates, Wrong};
+use crate::topology::{Batch, Target, Topology};
 use crate::workload::{CallOff, Delay, PlannedOrder, STOCK, Way, When};
 
 /// The instant at which every simulation begins.
@@ -79,7 +78,7 @@ struct Function {
     name: &'static str,
     queue: &'static str,
     queue_number: QueueNumber,
-    batch_max: usize,
+    batch: Batch,
     run: Rc<dyn Fn(SqsEvent, Deadline) -> Work<SqsBatchResponse>>,
 }
 
@@ -284,7 +283,7 @@ impl World {
             name: event_archiver::NAME,
             queue: "EventArchiverQueue",
             queue_number: self.queues.number_of("EventArchiverQueue"),
-            batch_max: 100,
+            batch: self.topology.batches["EventArchiverQueue"],
             run: Rc::new(move |event, deadline| {
                 let archiver = Rc::clone(&archiver);
                 Box::pin(async move { archiver.archive(event, deadline).await })
@@ -314,7 +313,8 @@ impl World {
             Box::pin(async move { consumer.consume(event, deadline).await })
         };
         let queue_number = self.queues.number_of(queue);
-        self.functions.push(Function { name, queue, queue_number, batch_max: 10, run: Rc::new(run) });
+        let batch = self.topology.batches[queue];
+        self.functions.push(Function { name, queue, queue_number, batch, run: Rc::new(run) });
     }
 
     fn fill_the_shelves(&self) {
@@ -429,7 +429,11 @@ impl World {
         }
         let leap = self.outside().rates.leap;
         if leap > 0.0 && self.outside().happens(leap) {
+            let before_ms = self.elapsed_ms();
             self.advance(self.leap_ms_max);
+            if self.elapsed_ms() > before_ms {
+                self.outside().count(Wrong::Leap);
+            }
         }
         let elapsed_ms = self.elapsed_ms();
         let is_over = |outage: &mut Outage| outage.until_ms < elapsed_ms;
@@ -455,13 +459,17 @@ impl World {
         let queues: Vec<usize> = if others > 0 && self.rng.f64() < self.laziness {
             vec![]
         } else {
-            // A large batch is worth waiting for, as its batching window says.
-            let window = others > 0 && self.rng.f64() < 0.9;
-            let is_full = |function: &Function| {
-                let wanted = if window && function.batch_max > 10 { function.batch_max / 4 } else { 1 };
-                self.queues.has_visible(function.queue_number, wanted)
+            // Fewer than a full batch are waited with, as the batching window says; and now and then not, so that they meet
+            // everything else half way.
+            let (now_ms, is_early) = (self.clock.now().unix_ms(), self.rng.f64() < 0.01);
+            let is_ready = |Function { queue, queue_number, batch, .. }: &Function| {
+                let visible_at = self.queues.next_visible_at(queue);
+                visible_at.is_some_and(|at| at.unix_ms() <= now_ms)
+                    && (is_early
+                        || visible_at.is_some_and(|at| at.unix_ms() + batch.window_ms <= now_ms)
+                        || self.queues.has_visible(*queue_number, batch.messages_max))
             };
-            (0..self.functions.len()).filter(|index| is_full(&self.functions[*index])).collect()
+            (0..self.functions.len()).filter(|index| is_ready(&self.functions[*index])).collect()
         };
         // A choice among kinds, each as likely as the next, and then among those of a kind.
         let kinds = [
@@ -496,9 +504,11 @@ impl World {
     /// Moves the clock to when something can happen next, unless that is too far. False when nothing ever will.
     fn advance(&mut self, leap_ms_max: i64) -> bool {
         let now_ms = self.clock.now().unix_ms();
-        let consumed = self.functions.iter().map(|function| function.queue);
-        let names = consumed.chain(self.reprocessor.settings.queues.names());
-        let queues = names.filter_map(|name| self.queues.next_visible_at(name));
+        let consumed = self.functions.iter().filter_map(|function| {
+            Some(self.queues.next_visible_at(function.queue)?.unix_ms() + function.batch.window_ms)
+        });
+        let dead_letters = self.reprocessor.settings.queues.names();
+        let dead_letters = dead_letters.filter_map(|name| self.queues.next_visible_at(name));
         let clients = self.clients.iter().filter_map(|client| match client.at {
             _ if client.is_busy || matches!(client.what, Action::Done) => None,
             When::AtMs(at_ms) => Some(self.begun_at_ms + at_ms),
@@ -508,7 +518,7 @@ impl World {
             Wait::Until(at_ms) | Wait::Answer { until_ms: at_ms, .. } => Some(*at_ms),
             Wait::Nothing | Wait::Redrive => None,
         });
-        let all = queues.map(Timestamp::unix_ms).chain(clients).chain(executions);
+        let all = consumed.chain(dead_letters.map(Timestamp::unix_ms)).chain(clients).chain(executions);
         let next = all.filter(|at_ms| *at_ms > now_ms).min();
         // What failed is brought back before anything waits for long.
         if next.is_none_or(|at_ms| at_ms - self.redriven_at_ms > REDRIVE_WITHIN_MS) {
@@ -631,9 +641,17 @@ impl World {
         let reprocessor = Rc::clone(&self.reprocessor);
         let rate = self.outside().rates.invocation;
         let is_out_of_time = self.outside().happens(rate);
-        let remaining = if is_out_of_time { Duration::ZERO } else { Duration::from_secs(3_600) };
+        let remaining = self.time_left(is_out_of_time);
         let deadline = Deadline::after(remaining);
         self.reprocessing.push(Box::pin(async move { reprocessor.respond(Value::Null, deadline).await }));
+    }
+
+    fn time_left(&self, is_out_of_time: bool) -> Duration {
+        if is_out_of_time {
+            self.outside().count(Wrong::OutOfTime);
+            return Duration::ZERO;
+        }
+        Duration::from_secs(3_600)
     }
 
     fn poll_reprocessing(&mut self, which: usize) {
@@ -678,7 +696,8 @@ impl World {
     // ------------------------------------------------------------------------------------------------------------
 
     fn invoke(&mut self, which: usize) {
-        let Function { name, queue, batch_max, run, .. } = &self.functions[which];
+        let Function { name, queue, batch: Batch { messages_max: batch_max, .. }, run, .. } =
+            &self.functions[which];
         let batch_max = *batch_max;
         let wanted = if self.rng.bool() { batch_max } else { self.rng.usize(1..=batch_max) };
         let mut received: Vec<Received> = vec![];
@@ -696,7 +715,7 @@ impl World {
         let rate = self.outside().rates.invocation;
         let is_out_of_time = self.outside().happens(rate);
         let is_unheard = self.outside().happens(rate);
-        let remaining = if is_out_of_time { Duration::ZERO } else { Duration::from_secs(3_600) };
+        let remaining = self.time_left(is_out_of_time);
         let number = self.invoked;
         self.outside().note(|| {
             let late = if is_out_of_time { ", out of time" } else { "" };
@@ -715,15 +734,16 @@ impl World {
             let mut outside = lock(&self.outside);
             (outside.actor, outside.actor_can_be_gone) = (function.name, true);
         }
-        let polled = catch_unwind(AssertUnwindSafe(|| poll(invocation.work.as_mut())));
+        let polled = poll(invocation.work.as_mut());
         let (name, number) = (function.name, invocation.number);
-        if self.faults.take_gone()
-            || polled.is_err()
-            || invocation.is_unheard && matches!(polled, Ok(Poll::Ready(_)))
-        {
+        let is_unheard = invocation.is_unheard && polled.is_ready();
+        if is_unheard {
+            lock(&self.outside).count(Wrong::Unheard);
+        }
+        if self.faults.take_gone() || is_unheard {
             self.outside().note(|| format!("{name} #{number} is gone"));
             drop(self.invocations.swap_remove(which));
-        } else if let Ok(Poll::Ready(response)) = polled {
+        } else if let Poll::Ready(response) = polled {
             let invocation = self.invocations.swap_remove(which);
             self.acknowledge(&invocation, &response);
         }
@@ -743,7 +763,9 @@ impl World {
         }
         for message in received.iter().filter(|message| !failed.contains(&message.message_id.as_str())) {
             let rate = self.outside().rates.redelivered;
-            if !self.outside().happens(rate) {
+            if self.outside().happens(rate) {
+                self.outside().count(Wrong::Redelivered);
+            } else {
                 self.queues.delete(queue, &message.receipt_handle);
             }
         }
@@ -793,6 +815,7 @@ impl World {
                 client.what = Action::Done;
                 self.queues.send(queue, body, BTreeMap::new());
                 self.poison.push((queue, body));
+                self.outside().count(Wrong::Poison);
                 return self.outside().note(|| format!("someone puts {body:?} in {queue}"));
             }
             Action::Done => return,
@@ -940,6 +963,7 @@ impl World {
         self.steps_before_the_replay = self.steps;
         let mut outside = self.outside();
         outside.note(|| "everything is replayed".to_owned());
+        outside.count(Wrong::Replay);
         for accepted in outside.accepted.clone() {
             outside.replay(&accepted);
         }

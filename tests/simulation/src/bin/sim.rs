@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use simulation::{
-    Budget, Case, Covered, Crash, Failure, Fallen, Figures, Mishap, Moment, Plan, Topology,
+    Budget, Case, Covered, Crash, Failure, Fallen, Figures, Mishap, Moment, Plan, Topology, Wrong,
     every_cancellation, every_crash, run, search, shrink,
 };
 
@@ -55,8 +55,6 @@ struct Arguments {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let topology = Arc::new(Topology::of_the_templates());
-    // From here on a panic is a thing that falls like any other, and is told as one.
-    std::panic::set_hook(Box::new(|_| {}));
     let crash = arguments.crash.clone().map(Case::Crash);
     let case = crash.or_else(|| arguments.moment.map(Case::Moment));
     let holds = match (case, arguments.seed) {
@@ -220,9 +218,11 @@ fn report(tried: &Tried) {
     figure("steps", figures.steps);
     figure("calls", figures.calls);
     figure("calls gone wrong", figures.faults);
+    for wrong in Wrong::ALL {
+        figure(&format!("  {}", wrong.name()), figures.wrong.get(&wrong).copied().unwrap_or_default());
+    }
     figure("dead letters redriven", figures.redriven);
     figure("released from quarantine", figures.released);
-    figure("poison", figures.poison);
     figure("undisturbed, to compare", figures.undisturbed);
     figure("threads", threads);
     figure("seconds", format!("{seconds:.1}"));
