@@ -36,6 +36,10 @@ fn eighty_mistreated_orders_take_effect_once_and_lose_nothing() {
         assert!(report.count(name) > 0, "{name}");
     }
     assert!(report.count("functions killed") > 3);
+    assert_eq!(report.count("poison sent"), 3, "three orders of a hundred, rounded up");
+    let told_again = report.count("duplicates put on the bus") + report.count("duplicates put in a queue");
+    let percent = 100 * told_again / report.count("events published, distinct");
+    assert!((5..=15).contains(&percent), "a tenth of the events comes twice, not {percent} of a hundred");
     // Every queue was looked at, of the backbone and of the payment provider: also those that are for what went wrong.
     assert!(report.count("  dead-letter queues") > 6 && report.count("  quarantine queues") == 2);
 }

@@ -256,18 +256,69 @@ pub fn read_since(text: &str, now: Timestamp) -> Result<Timestamp> {
     Ok(Timestamp::from_unix_ms(now.unix_ms().saturating_sub(number.saturating_mul(factor_ms))))
 }
 
-/// A table, one message a line, and what to do about it. Says nothing of what is in the messages.
+/// A queue holds more than one look takes in.
+pub const NOT_ALL: &str = "a queue holds more than is looked at at once: this is not all";
+
+/// A table, one message a line, of what an order is about. Says nothing of what is in the messages.
 #[must_use]
-pub fn table(survey: &Survey, now: Timestamp) -> String {
-    let Survey { messages: surveyed, may_have_more } = survey;
-    let more = "a queue holds more than is looked at at once: this is not all\n";
-    if surveyed.is_empty() {
-        return if *may_have_more {
-            more.to_owned()
-        } else {
-            "no dead letters, and nothing in quarantine\n".to_owned()
-        };
+pub fn table(survey: &Survey, order: &Order, now: Timestamp) -> String {
+    let surveyed = &survey.messages;
+    let count = |predicate: fn(&&Surveyed) -> bool| surveyed.iter().filter(predicate).count();
+    let quarantined = count(|one| one.place == Place::Quarantine);
+    let hidden = count(|one| matches!(one.place, Place::Hidden(_)));
+    let in_queues = surveyed.len() - quarantined;
+    let sum = match surveyed.len() {
+        0 if *order == Order::default() => "no dead letters, and nothing in quarantine".to_owned(),
+        0 => "none of the dead letters is meant, and nothing in quarantine".to_owned(),
+        _ => format!(
+            "{in_queues} in queues, {hidden} of them hidden until they are due; {quarantined} in quarantine"
+        ),
+    };
+    lines(survey, &sum, now)
+}
+
+/// The same of what a redrive is about, and what it would do.
+#[must_use]
+pub fn preview(survey: &Survey, now: Timestamp) -> String {
+    let count = |predicate: fn(&Decision) -> bool| {
+        survey
+            .messages
+            .iter()
+            .filter_map(|one| one.decision.as_ref())
+            .filter(|decision| predicate(decision))
+            .count()
+    };
+    let redriven = count(|decision| matches!(decision, Decision::Redrive(..)));
+    let given_up = count(|decision| matches!(decision, Decision::Quarantine(_) | Decision::Announce));
+    let copies = count(|decision| matches!(decision, Decision::Delete));
+    let waiting = count(|decision| matches!(decision, Decision::Wait(_)));
+    let sum = if survey.messages.is_empty() {
+        "nothing would be done: no dead letter is meant".to_owned()
+    } else {
+        format!(
+            "{redriven} would be sent back, {given_up} given up on, {copies} deleted as copies, {waiting} left to wait"
+        )
+    };
+    lines(survey, &sum, now)
+}
+
+fn lines(Survey { messages, may_have_more }: &Survey, sum: &str, now: Timestamp) -> String {
+    let mut text = String::new();
+    if !messages.is_empty() {
+        text.push_str(&rows(messages, now));
+        text.push('\n');
     }
+    // What is not there may be among what was not looked at.
+    if !(messages.is_empty() && *may_have_more) {
+        writeln!(text, "{sum}").ok();
+    }
+    if *may_have_more {
+        writeln!(text, "{NOT_ALL}").ok();
+    }
+    text
+}
+
+fn rows(surveyed: &[Surveyed], now: Timestamp) -> String {
     let mut text = row(["ID", "CONSUMER", "EVENT TYPE", "REASON", "TRY", "AGE", "STATE"]);
     for one in surveyed {
         text.push_str(&row([
@@ -279,18 +330,6 @@ pub fn table(survey: &Survey, now: Timestamp) -> String {
             &span(now.unix_ms() - one.since.unix_ms()),
             &state(one, now),
         ]));
-    }
-    let count = |predicate: fn(&&Surveyed) -> bool| surveyed.iter().filter(predicate).count();
-    let quarantined = count(|one| one.place == Place::Quarantine);
-    let hidden = count(|one| matches!(one.place, Place::Hidden(_)));
-    writeln!(
-        text,
-        "\n{} in queues, {hidden} of them hidden until they are due; {quarantined} in quarantine",
-        surveyed.len() - quarantined,
-    )
-    .ok();
-    if *may_have_more {
-        text.push_str(more);
     }
     text
 }
@@ -574,7 +613,9 @@ mod tests {
     #[test]
     fn a_table_fits_a_terminal_and_names_nobody() {
         let survey = |messages, may_have_more| Survey { messages, may_have_more };
-        let text = table(&survey(all(), false), NOW);
+        let everything = Order::default();
+        let table = |survey: Survey| table(&survey, &everything, NOW);
+        let text = table(survey(all(), false));
         println!("{text}");
         assert!(text.lines().all(|line| line.chars().count() <= COLUMNS), "{text}");
         assert!(!text.contains("Ada"));
@@ -583,9 +624,28 @@ mod tests {
         }
         assert!(text.contains("4 in queues, 1 of them hidden until they are due; 1 in quarantine"));
         assert!(!text.contains("this is not all"));
-        assert!(table(&survey(all(), true), NOW).ends_with("this is not all\n"));
-        assert!(table(&survey(vec![], true), NOW).contains("this is not all"));
-        assert!(table(&survey(vec![], false), NOW).contains("no dead letters"));
+        assert!(table(survey(all(), true)).ends_with("this is not all\n"));
+        assert_eq!(table(survey(vec![], true)), format!("{NOT_ALL}\n"));
+        assert_eq!(table(survey(vec![], false)), "no dead letters, and nothing in quarantine\n");
+    }
+
+    #[test]
+    fn what_is_not_meant_is_not_said_to_be_absent() {
+        let nothing = Survey { messages: vec![], may_have_more: false };
+        let order = Order { queue: Some("order-placed".to_owned()), ..Order::default() };
+        assert!(table(&nothing, &order, NOW).starts_with("none of the dead letters is meant"));
+        // What is in quarantine is no redrive's business.
+        assert_eq!(preview(&nothing, NOW), "nothing would be done: no dead letter is meant\n");
+    }
+
+    #[test]
+    fn a_preview_says_what_would_be_done() {
+        let mut messages = all();
+        messages.retain(|one| one.place != Place::Quarantine);
+        let text = preview(&Survey { messages, may_have_more: false }, NOW);
+        assert!(text.lines().all(|line| line.chars().count() <= COLUMNS), "{text}");
+        let sum = "1 would be sent back, 1 given up on, 1 deleted as copies, 1 left to wait\n";
+        assert!(text.ends_with(sum), "{text}");
     }
 
     #[test]

@@ -611,12 +611,14 @@ fn show_reports(
 
 fn look_after(target: &Target, command: DlqCommand, json: bool) -> Result<ExitCode> {
     let dlq = target.stack().dlq(&Tools::ready(&Progress::new(|_| ()))?)?;
-    // What is left of what was asked for.
-    let mut left = None;
+    // What is left of what was asked for, and whether all of it was looked at.
+    let (mut left, mut is_all) = (None, true);
     let (value, text) = match command {
         DlqCommand::List { selection } => {
-            let survey = target.wait(dlq.list(&selection.order()?))?;
-            (dlq::list_json(&survey), dlq::table(&survey, orderbus::now()))
+            let order = selection.order()?;
+            let survey = target.wait(dlq.list(&order))?;
+            is_all = !survey.may_have_more;
+            (dlq::list_json(&survey), dlq::table(&survey, &order, orderbus::now()))
         }
         DlqCommand::Show { id } => {
             let shown = target.wait(dlq.show(&id))?;
@@ -626,7 +628,8 @@ fn look_after(target: &Target, command: DlqCommand, json: bool) -> Result<ExitCo
             let order = Order { id, ..selection.order()? };
             if dry_run {
                 let survey = target.wait(dlq.preview(&order))?;
-                (dlq::list_json(&survey), dlq::table(&survey, orderbus::now()))
+                is_all = !survey.may_have_more;
+                (dlq::list_json(&survey), dlq::preview(&survey, orderbus::now()))
             } else {
                 let summary = target.wait(dlq.redrive(&order))?;
                 left = dlq::left_over(&summary);
@@ -646,6 +649,9 @@ fn look_after(target: &Target, command: DlqCommand, json: bool) -> Result<ExitCo
     };
     if json {
         println!("{value:#}");
+        if !is_all {
+            eprintln!("orderbus: {}", dlq::NOT_ALL);
+        }
     } else {
         print!("{text}");
     }
