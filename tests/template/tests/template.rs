@@ -353,6 +353,8 @@ fn the_view_has_the_columns_of_its_table_and_every_event_once() {
     let mut columns = table["StorageDescriptor"]["Columns"].as_array().unwrap().clone();
     columns.extend(table["PartitionKeys"].as_array().unwrap().clone());
     assert_eq!(view["StorageDescriptor"]["Columns"], json!(columns));
+    // Athena takes a table without one for broken, a view too.
+    assert!(view["StorageDescriptor"]["SerdeInfo"].is_object());
     let names: Vec<&str> = columns.iter().map(|column| column["Name"].as_str().unwrap()).collect();
 
     let definition = view["ViewOriginalText"]["Join"][1][1]["Fn::Base64"]["Sub"].as_str().unwrap();
@@ -408,6 +410,9 @@ fn queries_read_and_write_where_they_may_and_no_further() {
     only("athena:StartQueryExecution", "${LakeApiWorkgroup}");
     only("s3:PutObject", "${LakeResultsBucket.Arn}/lake-api/*");
     only("glue:GetTable", "${LakeDatabase}");
+    // Without it Athena refuses every query
+    // (https://docs.aws.amazon.com/athena/latest/ug/fine-grained-access-to-glue-resources.html).
+    assert!(rights["glue:GetDatabase"].iter().any(|one| one.contains(":database/default")));
     assert_eq!(rights["s3:GetObject"].len(), 2, "the events, and its own results");
     let writes = ["Put", "Delete", "Create", "Update"];
     let writing: Vec<&String> = rights
