@@ -1,5 +1,5 @@
 -- Orders that were rejected or cancelled, by the day on which they were placed and by the first reason given.
--- Parameters: first day; the last day whose events count; first day; last day.
+-- Parameters: first day, the last day whose events count, first day, last day.
 WITH orders AS (
   SELECT
     subject,
@@ -10,6 +10,7 @@ WITH orders AS (
       FILTER (WHERE type IN ('orders.order-rejected.v1', 'orders.order-cancelled.v1', 'orders.order-confirmed.v1')) AS data
   FROM events
   WHERE dt BETWEEN ? AND ?
+    AND source = split_part(type, '.', 1)
   GROUP BY subject
 )
 SELECT

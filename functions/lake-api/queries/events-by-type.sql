@@ -1,5 +1,5 @@
 -- Events by day, source and type.
--- Parameters: first day; last day.
+-- Parameters: first day, last day.
 SELECT dt AS day, source, type, count(*) AS events
 FROM events
 WHERE dt BETWEEN ? AND ?

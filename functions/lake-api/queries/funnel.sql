@@ -1,5 +1,5 @@
 -- How far the orders placed in a period came: of those that reached a stage, how many ended there, and how many are still there.
--- Parameters: first day; the last day whose events count; first day; last day.
+-- Parameters: first day, the last day whose events count, first day, last day.
 WITH progress AS (
   SELECT
     subject,
@@ -17,6 +17,7 @@ WITH progress AS (
     count_if(type IN ('orders.order-rejected.v1', 'orders.order-cancelled.v1')) AS endings
   FROM events
   WHERE dt BETWEEN ? AND ?
+    AND source = split_part(type, '.', 1)
   GROUP BY subject
 ),
 orders AS (

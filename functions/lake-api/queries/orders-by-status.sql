@@ -1,5 +1,5 @@
 -- Orders by the day on which they were placed and where they stand.
--- Parameters: first day; the last day whose events count; first day; last day.
+-- Parameters: first day, the last day whose events count, first day, last day.
 WITH orders AS (
   SELECT
     subject,
@@ -14,6 +14,7 @@ WITH orders AS (
     count_if(type = 'shipping.signature-collected.v1') AS signed
   FROM events
   WHERE dt BETWEEN ? AND ?
+    AND source = split_part(type, '.', 1)
   GROUP BY subject
 )
 SELECT

@@ -1,6 +1,6 @@
 -- The time from placing an order to a carrier having it: the value that 50, 90 and 99 of 100 orders do not exceed, by
 -- the day on which they were placed.
--- Parameters: first day; the last day whose events count; first day; last day.
+-- Parameters: first day, the last day whose events count, first day, last day.
 WITH orders AS (
   SELECT
     min(CASE WHEN type = 'orders.order-placed.v1' THEN dt END) AS day,
@@ -11,6 +11,7 @@ WITH orders AS (
     ) AS duration_ms
   FROM events
   WHERE dt BETWEEN ? AND ?
+    AND source = split_part(type, '.', 1)
   GROUP BY subject
 ),
 ranked AS (

@@ -1,6 +1,6 @@
 -- Events of a window, by time and id, from behind a cursor on.
--- Parameters: first day; last day; the window's end; the cursor's time, twice, and its id; type, source and subject, each
--- empty for any; how many.
+-- Parameters: first day, last day, end of the window, time of the cursor (twice) and its id, then type, source and subject
+-- (each empty for any), and how many.
 SELECT id, source, type, subject, time, correlation_id, causation_id, schema, data
 FROM (
   SELECT

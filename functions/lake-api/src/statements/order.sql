@@ -1,5 +1,5 @@
 -- Everything that is known of one order, and what it caused.
--- Parameters: first day; last day; the order's id, twice.
+-- Parameters: first day, last day, id of the order (twice).
 SELECT id, source, type, subject, time, correlation_id, causation_id, schema, data
 FROM events
 WHERE dt BETWEEN ? AND ?
