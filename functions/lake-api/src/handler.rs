@@ -16,6 +16,8 @@ use crate::run_query::{Answer, Lake, Question, REPORT_ROWS_MAX};
 /// This function's name.
 pub const NAME: &str = "lake-api";
 
+/// The header that says of a history in CSV that there is more of it.
+const CUT_OFF: &str = "orderbus-is-cut-off";
 /// The most events that are told of one order.
 const HISTORY_MAX: usize = 1_000;
 /// An order's events are looked for from so many days before the first one that its view knows of …
@@ -23,8 +25,8 @@ const DAYS_BEFORE: i64 = 1;
 /// … to so many days behind the last.
 const DAYS_BEHIND: i64 = 31;
 const VALUE_LENGTH_MAX: usize = 4_096;
-/// Lambda answers with up to 6 MB, in which each quote of a text takes two more bytes.
-const ANSWER_BYTES_MAX: usize = 2_500_000;
+/// Lambda takes an answer of up to 6 MB, in which the body is a JSON string; the rest is for what is around the events.
+const ANSWER_BYTES_MAX: usize = 5_500_000;
 
 /// Turns HTTP requests into questions, and what was found into answers.
 #[derive(Debug)]
@@ -135,7 +137,10 @@ impl<Q: LakeQueries, V: OrderViewStore, C: Clock> LakeApi<Q, V, C> {
             QueryState::Succeeded => {
                 let rows = self.lake.queries.rows(&id, asked.rows_max()).await.map_err(unavailable)?;
                 match asked {
-                    Asked::Report(report, days) => report_response(report, &days, &rows, format),
+                    Asked::Report(report, days) => match Answer::of_report(rows) {
+                        Answer::Rows(rows) => report_response(report, &days, &rows, format),
+                        other => without_rows(other, format),
+                    },
                     Asked::Events(filter) => events_response(&filter, rows, format),
                     Asked::Order(order_id) => order_response(&order_id, rows, format),
                 }
@@ -169,7 +174,7 @@ impl Asked {
 
     fn rows_max(&self) -> usize {
         match self {
-            Self::Report(..) => REPORT_ROWS_MAX,
+            Self::Report(..) => REPORT_ROWS_MAX + 1,
             Self::Events(filter) => filter.limit() + 1,
             Self::Order(_) => HISTORY_MAX + 1,
         }
@@ -219,7 +224,7 @@ fn events_response(
     format: Format,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let mut found = events(rows).map_err(unavailable)?;
-    let fitting = found.len().min(filter.limit()).min(how_many_fit(&found));
+    let fitting = found.len().min(filter.limit()).min(how_many_fit(&found, format));
     let has_more = found.len() > fitting;
     found.truncate(fitting);
     let next = found.last().filter(|_| has_more).map(|last| filter.next(&last.place()));
@@ -247,11 +252,13 @@ fn order_response(order_id: &str, rows: Rows, format: Format) -> Result<ApiGatew
     if found.is_empty() {
         return Err(unknown_order());
     }
-    let fitting = found.len().min(HISTORY_MAX).min(how_many_fit(&found));
+    let fitting = found.len().min(HISTORY_MAX).min(how_many_fit(&found, format));
     let is_cut_off = found.len() > fitting;
     found.truncate(fitting);
     let found = in_causal_order(found);
     Ok(match format {
+        // CSV has no place for it.
+        Format::Csv if is_cut_off => csv_response(events_csv(&found), &[(CUT_OFF, "true")]),
         Format::Csv => csv_response(events_csv(&found), &[]),
         Format::Json => {
             let history: Vec<Value> = found.iter().map(|event| event.json()).collect();
@@ -275,15 +282,26 @@ fn without_rows(answer: Answer, format: Format) -> Result<ApiGatewayV2httpRespon
             "The question would read too much of the lake",
             "Ask for a shorter period.",
         )),
+        Answer::TooManyRows => Err(Problem::new(
+            422,
+            "too-many-rows",
+            "The report has more rows than an answer has room for",
+            "Ask for a shorter period.",
+        )),
         Answer::Rows(_) | Answer::Failed => Err(Problem::unavailable()),
     }
 }
 
 /// How many of them one answer holds; at least one.
-fn how_many_fit(events: &[LakeEvent]) -> usize {
+fn how_many_fit(events: &[LakeEvent], format: Format) -> usize {
     let mut bytes = 0;
     let fits = |event: &&LakeEvent| {
-        bytes += event.json().to_string().len();
+        let text = match format {
+            Format::Json => event.json().to_string(),
+            Format::Csv => events_csv(std::slice::from_ref(*event)),
+        };
+        // As Lambda is handed it: each quote, of which CSV doubles many, takes a byte more.
+        bytes += Value::from(text).to_string().len();
         bytes <= ANSWER_BYTES_MAX
     };
     events.iter().take_while(fits).count().max(1)

@@ -100,7 +100,7 @@ fn leave_out(value: &mut Value) {
 
 impl LakeEvent {
     pub(crate) fn place(&self) -> Place {
-        Place { at: self.at, id: self.id.clone() }
+        Place::of(self.at, &self.id)
     }
 
     pub(crate) fn json(&self) -> Value {

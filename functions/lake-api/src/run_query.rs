@@ -18,7 +18,7 @@ const SHARED_CLOSED_MS: i64 = 3_600_000;
 const REUSE_CLOSED_MINUTES: u16 = 60;
 const LOOK_AFTER_MIN: Duration = Duration::from_millis(50);
 const LOOK_AFTER_MAX: Duration = Duration::from_secs(1);
-/// The most rows of a report. No report has as many within its longest period, except for the revenue of very many SKUs.
+/// The most rows of a report. Where days are told by SKU, a long period can have more: it is refused, not cut off.
 pub(crate) const REPORT_ROWS_MAX: usize = 20_000;
 
 /// Asks the lake.
@@ -41,8 +41,17 @@ pub enum Answer {
     Running(QueryId),
     /// It would have read more than is allowed.
     TooLarge,
+    /// It found more rows than an answer has room for.
+    TooManyRows,
     /// It failed, also when asked again.
     Failed,
+}
+
+impl Answer {
+    /// What a report found, unless it is too much: a part of it would be taken for all.
+    pub(crate) fn of_report(rows: Rows) -> Self {
+        if rows.rows.len() > REPORT_ROWS_MAX { Self::TooManyRows } else { Self::Rows(rows) }
+    }
 }
 
 /// A question before it is asked.
@@ -64,9 +73,12 @@ impl<Q: LakeQueries, C: Clock> Lake<Q, C> {
             statement: report.statement,
             parameters: report.values(days),
             is_closed: days.is_closed(self.clock.now()),
-            rows_max: REPORT_ROWS_MAX,
+            rows_max: REPORT_ROWS_MAX + 1,
         };
-        self.ask(&question).await
+        Ok(match self.ask(&question).await? {
+            Answer::Rows(rows) => Answer::of_report(rows),
+            other => other,
+        })
     }
 
     /// Asks, and waits as long as its patience lasts.

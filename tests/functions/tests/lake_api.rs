@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "the helpers of a test are tests")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
@@ -711,8 +711,80 @@ async fn a_page_is_as_long_as_an_answer_can_be() {
     let (_, body) = ask(&api, events(&[])).await;
     assert_eq!(body["events"].as_array().unwrap().len(), 3);
     assert!(body["next"].is_string());
-    // A quote takes three more bytes in the JSON in which Lambda hands an answer over.
+    // A quote takes three more bytes in the JSON in which Lambda hands an answer over, and five in that of CSV.
     assert!(json!(body.to_string()).to_string().len() < 6_000_000);
+    let response = api.respond(&events(&[("format", "csv")])).await;
+    let csv = text(&response);
+    assert_eq!(csv.lines().count(), 1 + 2);
+    assert!(json!(csv).to_string().len() < 6_000_000);
+    assert!(header(&response, "link").is_some());
+}
+
+#[tokio::test]
+async fn a_history_that_is_cut_off_says_so() {
+    for (count, is_cut_off) in [(1_000, false), (1_001, true)] {
+        let mut lake = events_by_second(count);
+        lake.iter_mut().for_each(|event| event[3] = "o-1".to_owned());
+        let api = lake_of(lake);
+        let (status, body) = ask(&api, order("o-1", &[("from", "2026-01-31")])).await;
+        assert_eq!((status, &body["isCutOff"]), (200, &json!(is_cut_off)));
+        assert_eq!(body["history"].as_array().unwrap().len(), 1_000);
+        let response = api.respond(&order("o-1", &[("from", "2026-01-31"), ("format", "csv")])).await;
+        assert_eq!(header(&response, "orderbus-is-cut-off"), is_cut_off.then_some("true"));
+    }
+}
+
+#[tokio::test]
+async fn a_report_that_has_no_room_is_refused_and_never_cut_off() {
+    let of = |rows: usize| {
+        let value = |text: &str| Some(text.to_owned());
+        let row = vec![value("2026-01-30"), value("shipped"), value("3")];
+        api_with(MemoryLakeQueries::new(move |query| Ok(rows_of(query, vec![row.clone(); rows]))), 0)
+    };
+    let (status, body) = ask(&of(20_000), report("orders-by-status", &[])).await;
+    assert_eq!((status, body["rows"].as_array().unwrap().len()), (200, 20_000));
+    let api = of(20_001);
+    let (status, body) = ask(&api, report("orders-by-status", &[])).await;
+    assert_eq!((status, &body["type"]), (422, &json!("urn:orderbus:problem:too-many-rows")));
+    // What took longer, too.
+    let api = of(20_001);
+    api.lake.queries.run_for(1);
+    let response = api.respond(&report("orders-by-status", &[])).await;
+    let id = header(&response, "location").unwrap().strip_prefix("/lake/queries/").unwrap();
+    assert_eq!(ask(&api, query(id, &[])).await.0, 422);
+}
+
+#[tokio::test]
+async fn pages_go_on_behind_whatever_id_somebody_sent() {
+    let mut lake = events_by_second(8);
+    let odd = ["an id", "it's; --", "ö🦀", "\"\\", "a.b?c%00&d=#", &"x".repeat(500), &"y'".repeat(300), "z"];
+    for (event, id) in lake.iter_mut().zip(odd) {
+        event[0] = id.to_owned();
+    }
+    for limit in ["1", "3"] {
+        let api = lake_of(lake.clone());
+        let mut question = vec![("limit".to_owned(), limit.to_owned())];
+        let mut seen = BTreeSet::new();
+        for _ in 0..=odd.len() {
+            let (status, body) = ask(&api, events(&borrowed(&question))).await;
+            assert_eq!(status, 200, "{body}");
+            for event in body["events"].as_array().unwrap() {
+                assert!(seen.insert(event["id"].as_str().unwrap().to_owned()), "{event}");
+            }
+            match body["next"].as_str() {
+                Some(link) => question = pairs(link),
+                None => break,
+            }
+        }
+        assert_eq!(seen, odd.iter().map(|id| (*id).to_owned()).collect(), "{limit}");
+        // Athena takes a literal of 1,024 characters.
+        let literals = api.lake.queries.started().into_iter().flat_map(|query| query.parameters);
+        for parameter in literals {
+            if let Parameter::Text(text) = parameter {
+                assert!(text.chars().count() + text.matches('\'').count() + 2 <= 1_024);
+            }
+        }
+    }
 }
 
 // Orders

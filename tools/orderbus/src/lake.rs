@@ -78,6 +78,7 @@ pub async fn report(lake: &DeployedLake, report: &'static Report, days: Days) ->
             "{} would read more of the lake than LakeScannedBytesMax allows: ask for a shorter period",
             report.name
         ),
+        Answer::TooManyRows => bail!("{} has too many rows: ask for a shorter period", report.name),
         Answer::Running(id) => bail!("{} still runs after {PATIENCE:?}: query {id}", report.name),
         Answer::Failed => bail!("{} failed; the history of the Athena workgroup says why", report.name),
     }
