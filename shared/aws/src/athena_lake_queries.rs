@@ -4,6 +4,7 @@ use aws_sdk_athena::types::{
     QueryExecution, QueryExecutionContext, QueryExecutionState, ResultReuseByAgeConfiguration,
     ResultReuseConfiguration, ResultSet,
 };
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use contracts::{format_timestamp, parse_timestamp};
 use ports::{Execution, LakeQueries, LakeQuery, Parameter, PortError, QueryId, QueryState, Rows};
 
@@ -63,13 +64,7 @@ impl LakeQueries for AthenaLakeQueries {
         let answer = self.client.get_query_execution().query_execution_id(id.as_str()).send().await;
         match answer {
             Ok(answer) => Ok(answer.query_execution().and_then(|found| self.read(found))),
-            Err(error)
-                if error
-                    .as_service_error()
-                    .is_some_and(GetQueryExecutionError::is_invalid_request_exception) =>
-            {
-                Ok(None)
-            }
+            Err(error) if error.as_service_error().is_some_and(is_unknown) => Ok(None),
             Err(error) => Err(failed(LOOK_UP, error)),
         }
     }
@@ -127,6 +122,11 @@ impl AthenaLakeQueries {
             state,
         })
     }
+}
+
+/// Also true for an execution of a workgroup of which the caller may not hear: it is not told from one that never was.
+fn is_unknown(error: &GetQueryExecutionError) -> bool {
+    error.is_invalid_request_exception() || error.code() == Some("AccessDeniedException")
 }
 
 fn columns(page: &ResultSet) -> Vec<String> {
