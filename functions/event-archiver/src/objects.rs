@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::error::Error;
 
 use domain::Timestamp;
-use lake::{Hour, Partition, Row, content_hash, encode};
+use lake::{Hour, Partition, Row, encode};
 use ports::LakeObject;
 use serde_json::Value;
 
@@ -93,9 +93,10 @@ impl Part<'_> {
                 // Kept as JSON strings, so that whatever they are, each is one line and can be read back to the letter.
                 let lines = bodies.into_iter().map(|body| format!("{}\n", Value::from(body)));
                 let content: String = lines.collect();
+                let body = zstd::bulk::compress(content.as_bytes(), ZSTD_LEVEL)?;
                 Ok(LakeObject {
-                    key: self.partition.key_of_hash(&content_hash(content.as_bytes())),
-                    body: zstd::bulk::compress(content.as_bytes(), ZSTD_LEVEL)?,
+                    key: self.partition.key(&body),
+                    body,
                     content_type: "application/zstd",
                     content_encoding: None,
                 })

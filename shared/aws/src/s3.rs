@@ -5,12 +5,14 @@ use aws_sdk_s3::primitives::{ByteStream, SdkBody};
 use aws_sdk_s3::types::ChecksumMode;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use ports::{Commit, PortError};
+use bytes::Bytes;
+use ports::PortError;
 
 use crate::error::failed;
 
 pub(crate) const PUT_OBJECT: &str = "s3:PutObject";
 const HEAD_OBJECT: &str = "s3:HeadObject";
+const GET_OBJECT: &str = "s3:GetObject";
 
 /// The pauses before an object is written again whose key another write held: growing ones, of which a random part is
 /// waited.
@@ -26,17 +28,26 @@ pub(crate) struct NewObject<'a> {
     pub(crate) body: Vec<u8>,
 }
 
+/// What stands under a key after an object was to be written there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Put {
+    /// The object, which was not there before.
+    Written,
+    /// The object, which was.
+    Same,
+    /// Another one.
+    Other,
+}
+
 /// Writes an object unless its key is taken
 /// (<https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html>). 412: it is taken, for good, often by
-/// this very write, whose answer was lost; the checksums tell. 409: another write of the key is under way; after a pause
-/// it has come to an end.
-///
-/// What stands under the key stays, and is [`Commit::Existing`] also when it is another object: keys say what they stand
-/// for, and the same can be written down in two ways. The log then says so, for whoever wonders.
-pub(crate) async fn put_once(client: &Client, object: NewObject<'_>) -> Result<Commit<()>, PortError> {
+/// this very write, whose answer was lost; the checksums tell, or, of an object that was brought back with another kind of
+/// checksum, the bytes. 409: another write of the key is under way; after a pause it has come to an end.
+pub(crate) async fn put_once(client: &Client, object: NewObject<'_>) -> Result<Put, PortError> {
     let NewObject { bucket, key, content_type, content_encoding, body } = object;
     let checksum = BASE64_STANDARD.encode(crc32fast::hash(&body).to_be_bytes());
-    let body = SdkBody::from(body);
+    let bytes = Bytes::from(body);
+    let body = SdkBody::from(bytes.clone());
     let mut pauses_ms_max = PAUSES_MS_MAX.into_iter();
     loop {
         // A body in memory can be sent as often as it must be; to clone it counts a reference.
@@ -51,7 +62,7 @@ pub(crate) async fn put_once(client: &Client, object: NewObject<'_>) -> Result<C
             .body(ByteStream::new(body))
             .send()
             .await;
-        let Err(error) = result else { return Ok(Commit::Written) };
+        let Err(error) = result else { return Ok(Put::Written) };
         match (error.raw_response().map(|response| response.status().as_u16()), pauses_ms_max.next()) {
             (Some(412), _) => break,
             (Some(409), Some(pause_ms_max)) => {
@@ -62,8 +73,15 @@ pub(crate) async fn put_once(client: &Client, object: NewObject<'_>) -> Result<C
     }
     let request = client.head_object().bucket(bucket).key(key).checksum_mode(ChecksumMode::Enabled);
     let stands = request.send().await.map_err(|error| failed(HEAD_OBJECT, error))?;
-    if stands.checksum_crc32() != Some(checksum.as_str()) {
-        tracing::warn!(key, "another object stands under the key, and stays");
+    if stands.checksum_crc32() == Some(checksum.as_str()) {
+        return Ok(Put::Same);
     }
-    Ok(Commit::Existing(()))
+    let stands = client.get_object().bucket(bucket).key(key).send().await;
+    let stands = stands.map_err(|error| failed(GET_OBJECT, error))?;
+    let stands = stands.body.collect().await.map_err(|error| PortError::transient(GET_OBJECT, error))?;
+    if stands.into_bytes() == bytes {
+        return Ok(Put::Same);
+    }
+    tracing::warn!(key, "another object stands under the key, and stays");
+    Ok(Put::Other)
 }

@@ -6,7 +6,7 @@ use ports::{Commit, PortError, QuarantineObject, QuarantineStore};
 use serde::{Deserialize, Serialize};
 
 use crate::error::failed;
-use crate::s3::{NewObject, PUT_OBJECT, put_once};
+use crate::s3::{NewObject, PUT_OBJECT, Put, put_once};
 
 const GET_OBJECT: &str = "s3:GetObject";
 const LIST_OBJECTS: &str = "s3:ListObjectsV2";
@@ -118,7 +118,11 @@ impl QuarantineStore for S3QuarantineStore {
             content_encoding: None,
             body,
         };
-        put_once(&self.client, object).await
+        // A key says which message it stands for, and the same message can be written down in two ways.
+        match put_once(&self.client, object).await? {
+            Put::Written => Ok(Commit::Written),
+            Put::Same | Put::Other => Ok(Commit::Existing(())),
+        }
     }
 
     async fn find(&self, id: &QuarantineId) -> Result<Option<QuarantineObject>, PortError> {

@@ -555,23 +555,40 @@ fn an_object_is_written_under_the_condition_that_there_is_none_and_with_a_checks
 #[test]
 fn an_object_that_is_there_is_success() {
     let taken = Fate::Answered(s3_error(412, "PreconditionFailed"));
-    for checksum in [OBJECT_CRC32, "another"] {
-        let stands =
-            Fate::Answered(Answer::xml(200, "").with_header("x-amz-checksum-crc32", checksum.to_owned()));
-        // At the first attempt, and when the SDK's retry meets its own object.
-        for mut fates in [vec![taken.clone()], vec![Fate::ReplyLost, taken.clone()]] {
-            fates.push(stands.clone());
-            let calls = fates.len();
+    let stands =
+        Fate::Answered(Answer::xml(200, "").with_header("x-amz-checksum-crc32", OBJECT_CRC32.to_owned()));
+    // At the first attempt, and when the SDK's retry meets its own object.
+    for mut fates in [vec![taken.clone()], vec![Fate::ReplyLost, taken.clone()]] {
+        fates.push(stands.clone());
+        let calls = fates.len();
+        let aws = ScriptedAws::that_answers(fates);
+        assert_eq!(wait(write_object(&aws)).unwrap(), Commit::Existing(()));
+        let requests = aws.requests();
+        assert_eq!(requests.len(), calls);
+        let compares = &requests[calls - 1];
+        assert_eq!((compares.method(), compares.header("x-amz-checksum-mode")), ("HEAD", Some("ENABLED")));
+    }
+}
+
+#[test]
+fn another_object_under_the_key_is_no_success() {
+    let taken = Fate::Answered(s3_error(412, "PreconditionFailed"));
+    for checksum in [Some("another"), None] {
+        let head = match checksum {
+            Some(checksum) => Answer::xml(200, "").with_header("x-amz-checksum-crc32", checksum.to_owned()),
+            None => Answer::xml(200, ""),
+        };
+        let write = |stands: &str| {
+            let fates =
+                vec![taken.clone(), Fate::Answered(head.clone()), Fate::Answered(Answer::xml(200, stands))];
             let aws = ScriptedAws::that_answers(fates);
-            assert_eq!(wait(write_object(&aws)).unwrap(), Commit::Existing(()));
-            let requests = aws.requests();
-            assert_eq!(requests.len(), calls);
-            let compares = &requests[calls - 1];
-            assert_eq!(
-                (compares.method(), compares.header("x-amz-checksum-mode")),
-                ("HEAD", Some("ENABLED"))
-            );
-        }
+            let answer = wait(write_object(&aws));
+            assert_eq!(aws.requests().len(), 3);
+            answer
+        };
+        assert_retry(&write("something else"), Retry::Permanent);
+        // One that was brought back has another kind of checksum, and is the same.
+        assert_eq!(write("object").unwrap(), Commit::Existing(()));
     }
 }
 

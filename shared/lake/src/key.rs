@@ -82,21 +82,15 @@ impl Partition {
         format!("{folder}/{hour}/")
     }
 
-    /// The key of an object, which its content decides.
+    /// The key of an object, which its bytes decide.
     #[must_use]
-    pub fn key(self, content: &[u8]) -> String {
-        self.key_of_hash(&content_hash(content))
-    }
-
-    /// The key of an object whose content was hashed already.
-    #[must_use]
-    pub fn key_of_hash(self, hash: &str) -> String {
+    pub fn key(self, object: &[u8]) -> String {
         let extension = match self {
             Self::Events(_) => "parquet",
             Self::Undecodable(_) => "jsonl.zst",
             Self::Compaction(_) => "json",
         };
-        format!("{}{hash}.{extension}", self.prefix())
+        format!("{}{}.{extension}", self.prefix(), content_hash(object))
     }
 
     /// Where an object lies; `None` when it is none of the lake's.

@@ -56,7 +56,10 @@ impl MemoryEventLake {
 impl EventLake for MemoryEventLake {
     async fn write_once(&self, object: LakeObject) -> Result<Commit<()>, PortError> {
         let apply = || match lock(&self.objects).entry(object.key.clone()) {
-            Entry::Occupied(_) => Ok(Commit::Existing(())),
+            Entry::Occupied(taken) if taken.get().object.body == object.body => Ok(Commit::Existing(())),
+            Entry::Occupied(_) => {
+                Err(PortError::permanent("memory:WriteOnce", "another object stands under the key"))
+            }
             Entry::Vacant(free) => {
                 free.insert(Written { object: object.clone(), at: self.now() });
                 Ok(Commit::Written)

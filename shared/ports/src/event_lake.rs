@@ -1,6 +1,6 @@
 use crate::{Commit, PortError};
 
-/// An object of the lake. Its key follows from its content.
+/// An object of the lake. Its key follows from its bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LakeObject {
     /// Where.
@@ -17,7 +17,10 @@ pub struct LakeObject {
 pub trait EventLake: Send + Sync {
     /// Writes an object that is not there yet.
     ///
-    /// MUST NOT replace an object. MUST answer [`Commit::Existing`] when the key is taken, whatever is under it; as
-    /// the key follows from the content, that is success.
+    /// MUST NOT replace an object. MUST answer [`Commit::Existing`] when this very object is there already.
+    ///
+    /// # Errors
+    /// MUST refuse for good when another object stands under the key: keys follow from bytes, so somebody else put it there,
+    /// and what was to be kept is not kept.
     fn write_once(&self, object: LakeObject) -> impl Future<Output = Result<Commit<()>, PortError>> + Send;
 }
