@@ -191,8 +191,9 @@ fn schema() -> Result<TypePtr, ParquetError> {
 
 fn properties() -> Result<WriterPropertiesPtr, ParquetError> {
     let mut builder = WriterProperties::builder()
-        // The library's name and version would make another object of the same rows after an upgrade.
-        .set_created_by("orderbus".to_owned())
+        // The library's name and version would make another object of the same rows after an upgrade. The form is the one
+        // that readers look for: they warn of any other.
+        .set_created_by("orderbus version 1".to_owned())
         .set_key_value_metadata(Some(vec![KeyValue::new(FORMAT.0.to_owned(), FORMAT.1.to_owned())]))
         .set_sorting_columns(Some(
             SORTED_BY
