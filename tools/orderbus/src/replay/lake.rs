@@ -82,7 +82,10 @@ impl Filter {
 
 /// `orders.order-placed` of `orders.order-placed.v1`.
 pub(crate) fn without_version(event_type: &str) -> &str {
-    event_type.rsplit_once(".v").map_or(event_type, |(name, _)| name)
+    match event_type.rsplit_once(".v") {
+        Some((name, version)) if version.parse::<u32>().is_ok() => name,
+        _ => event_type,
+    }
 }
 
 /// An hour and where its events are.
@@ -148,6 +151,18 @@ impl<'a, O: LakeObjects> LakeReader<'a, O> {
             listed.push(HourListed { hour, objects, rows });
         }
         Ok(listed)
+    }
+
+    /// The first hour of a span that holds something.
+    pub(crate) async fn first_hour(&self, from: Timestamp, to: Timestamp) -> Result<Option<Hour>> {
+        for prefix in prefixes(from, to) {
+            let objects = self.objects.list(&prefix).await?;
+            let hours = objects.iter().filter_map(|object| hour_of(&object.key));
+            if let Some(first) = hours.filter(|hour| hour.end() > from && hour.start() < to).min() {
+                return Ok(Some(first));
+            }
+        }
+        Ok(None)
     }
 
     /// From the end of an object alone.
@@ -751,6 +766,7 @@ mod tests {
             assert_eq!(ids(&|filter| filter.scope.types = vec![wanted.to_owned()]), ["paid"]);
         }
         assert_eq!(ids(&|filter| filter.scope.types = vec!["payments".to_owned()]), [""; 0]);
+        assert_eq!(without_version("shop.visited"), "shop.visited");
         assert_eq!(ids(&|filter| filter.scope.subjects = vec!["o-last".to_owned()]), ["last"]);
         assert_eq!(ids(&|filter| filter.scope.sources = vec!["payments".to_owned()]), [""; 0]);
     }
@@ -804,6 +820,21 @@ mod tests {
         filter.left_out = vec!["orders.order-placed"];
         let counted = runtime.block_on(reader.count(&hours, &filter)).unwrap();
         assert_eq!((counted.sent, counted.left_out), (BTreeMap::new(), BTreeMap::from([(key, 300)])));
+    }
+
+    #[test]
+    fn the_lake_reaches_back_to_the_first_hour_that_holds_something() {
+        let lake = lake_of_300();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let hour_at = |hour: i64| Timestamp::from_unix_ms(hour * MS_PER_HOUR);
+        let first = |from, to| {
+            let found = runtime.block_on(LakeReader::new(&lake).first_hour(hour_at(from), hour_at(to)));
+            found.unwrap().map(|hour| hour.start().unix_ms() / MS_PER_HOUR)
+        };
+        assert_eq!(first(0, 100), Some(1));
+        assert_eq!(first(0, 1), None);
+        assert_eq!(first(3, 100), Some(50));
+        assert_eq!(first(51, 100_000), None);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use domain::Timestamp;
 use tokio::time::sleep;
 
 use super::consumers::QueueOutlet;
+use super::lake::LakeReader;
 use super::{ARCHIVING, Origin, Plan, Replays, Request, Summary, reaches_back_to};
 use crate::{Progress, clock};
 
@@ -83,7 +84,11 @@ impl Replays {
         let plan = self.plan(&request, now).await?;
         let starts_at = match &plan.origin {
             Origin::Archive(archive) => reaches_back_to(archive, now).unwrap_or(plan.scope.from),
-            Origin::Lake => plan.scope.from,
+            // Without an object it has nothing before now.
+            Origin::Lake => LakeReader::new(&self.lake)
+                .first_hour(plan.scope.from, now)
+                .await?
+                .map_or(now, |hour| hour.start()),
         };
         if let Some(first) = before.first_at {
             ensure!(
@@ -91,7 +96,7 @@ impl Replays {
                 "the read model knows of {}, and the replay would begin on {}: what was before would be lost. {}",
                 format_timestamp(first),
                 format_timestamp(starts_at.max(plan.scope.from)),
-                if plan.is_from_lake() { "Leave out --from" } else { "Use --from-lake" }
+                if plan.is_from_lake() { "Look at what is missing in the lake" } else { "Use --from-lake" }
             );
         }
         Ok(Rebuild { before, plan })
