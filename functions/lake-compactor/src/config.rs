@@ -9,7 +9,7 @@ pub struct Settings {
     pub lateness_s: u32,
     /// How long what was folded stays beside what it was folded into.
     pub grace_s: u32,
-    /// How many days are looked back on, today included.
+    /// How many days before now are looked back on.
     pub lookback_days: u32,
     /// About how large a folded object becomes before the next one is begun.
     pub object_bytes_max: u64,
