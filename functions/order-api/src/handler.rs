@@ -1,10 +1,8 @@
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use contracts::{OrderRequest, Reason};
 use domain::OrderId;
 use ports::{Clock, EventBus, OrderStore, OrderViewStore, PortError};
-use runtime::{Problem, http_response};
+use runtime::{Problem, http_body, http_response};
 use serde_json::json;
 
 use crate::cancel_order::{CancellationAsked, ask_for_cancellation};
@@ -135,36 +133,19 @@ fn order_id(request: &ApiGatewayV2httpRequest) -> Result<OrderId, Problem> {
     OrderId::parse(id).map_err(|_| unknown_order())
 }
 
-fn parse_body(request: ApiGatewayV2httpRequest) -> Result<OrderRequest, Problem> {
-    let body = request.body.unwrap_or_default();
-    let body = if request.is_base64_encoded {
-        STANDARD.decode(body).map_err(|_| not_json("the body is not valid base64"))?
-    } else {
-        body.into_bytes()
-    };
-    if body.len() > BODY_BYTES_MAX {
-        return Err(Problem::new(
-            413,
-            "body-too-large",
-            "The body is too large",
-            format!("An order may take up to {BODY_BYTES_MAX} bytes."),
-        ));
-    }
+fn parse_body(mut request: ApiGatewayV2httpRequest) -> Result<OrderRequest, Problem> {
+    let body = http_body(&mut request, BODY_BYTES_MAX)?;
     let reader = &mut serde_json::Deserializer::from_slice(&body);
     let parsed = serde_path_to_error::deserialize(&mut *reader).map_err(|error| {
         let (field, problem) = (error.path().to_string(), error.into_inner());
         if problem.is_data() {
             wrong_shape(field, &problem)
         } else {
-            not_json(&contracts::describe(&problem))
+            Problem::not_json(&contracts::describe(&problem))
         }
     })?;
-    reader.end().map_err(|error| not_json(&contracts::describe(&error)))?;
+    reader.end().map_err(|error| Problem::not_json(&contracts::describe(&error)))?;
     Ok(parsed)
-}
-
-fn not_json(problem: &str) -> Problem {
-    Problem::new(400, "not-json", "The body is not JSON", format!("Send one JSON object: {problem}."))
 }
 
 fn wrong_shape(field: String, problem: &serde_json::Error) -> Problem {

@@ -6,6 +6,7 @@ mod athena_lake_queries;
 mod aws_redrive_targets;
 mod calls;
 mod dynamodb;
+mod dynamodb_event_ledger;
 mod dynamodb_order_store;
 mod dynamodb_order_view_store;
 mod dynamodb_redrive_ledger;
@@ -30,6 +31,7 @@ mod sqs_quarantine;
 
 pub use athena_lake_queries::AthenaLakeQueries;
 pub use aws_redrive_targets::AwsRedriveTargets;
+pub use dynamodb_event_ledger::DynamoDbEventLedger;
 pub use dynamodb_order_store::DynamoDbOrderStore;
 pub use dynamodb_order_view_store::{DynamoDbOrderViewStore, ViewsCounted};
 pub use dynamodb_redrive_ledger::DynamoDbRedriveLedger;

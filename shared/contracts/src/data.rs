@@ -3,6 +3,7 @@
 use domain::{InvalidId, Order, OrderId, QuarantineId, Subject};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::check::{Check, Checker};
@@ -104,6 +105,13 @@ macro_rules! event_types {
                     $(EventType::$name => serde_json::from_str(data.get()).map(Self::$name),)+
                 }
             }
+
+            /// Where data does not have its type's shape, and what is wrong there.
+            pub(crate) fn mismatch(event_type: EventType, data: &Value) -> Option<(String, serde_json::Error)> {
+                match event_type {
+                    $(EventType::$name => mismatch::<$name>(data),)+
+                }
+            }
         }
 
         $(impl From<$name> for Data {
@@ -112,6 +120,11 @@ macro_rules! event_types {
             }
         })+
     };
+}
+
+fn mismatch<'de, T: Deserialize<'de>>(data: &'de Value) -> Option<(String, serde_json::Error)> {
+    let error = serde_path_to_error::deserialize::<_, T>(data).err()?;
+    Some((error.path().to_string(), error.into_inner()))
 }
 
 event_types! {

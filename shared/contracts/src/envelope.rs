@@ -152,7 +152,7 @@ fn invalid(attribute: &'static str, detail: impl ToString) -> DecodeError {
     DecodeError::Invalid { attribute, detail: detail.to_string() }
 }
 
-fn shape_error(error: &serde_json::Error) -> DecodeError {
+pub(crate) fn shape_error(error: &serde_json::Error) -> DecodeError {
     if error.is_data() {
         DecodeError::NotAnEvent(describe(error))
     } else {
@@ -176,7 +176,8 @@ fn unknown_type(text: &str) -> DecodeError {
 #[must_use]
 pub fn describe(error: &serde_json::Error) -> String {
     let text = error.to_string();
-    if text.starts_with("missing field") || text.starts_with("unknown field") {
+    // These name fields of ours, or of whoever wrote them, and no value.
+    if ["missing field", "unknown field", "duplicate field"].iter().any(|start| text.starts_with(start)) {
         return text;
     }
     let problem = text.split_once(": ").map_or("invalid value", |(problem, _)| problem);

@@ -1,31 +1,23 @@
 use serde_json::Value;
 
 use crate::check::Checker;
-use crate::data::EventType;
-use crate::envelope::{DecodeError, read_cloud_event};
+use crate::data::{Data, EventType};
+use crate::envelope::{DecodeError, describe, read_cloud_event, shape_error};
 use crate::event::Event;
 use crate::parts::Reason;
 use crate::texts;
 
-/// Why an event may not go on the bus. Repeats no value of it.
+/// Why an event may not go on the bus: each field that is wrong, by its path in the event. A reason without a field is about
+/// the event as a whole. Repeats no value of it.
 #[derive(Debug, thiserror::Error)]
-pub enum NotPublishable {
-    /// It is not an event of the catalogue.
-    #[error(transparent)]
-    Unreadable(#[from] DecodeError),
-    /// It can be read, and breaks rules of its type: all of them, each with the path of its field in the event.
-    #[error("{}", list(.0))]
-    Invalid(Vec<Reason>),
-}
+#[error("{}", list(.0))]
+pub struct NotPublishable(Vec<Reason>);
 
 impl NotPublishable {
-    /// The same as a list: what cannot be read is one reason.
+    /// The same as a list.
     #[must_use]
     pub fn into_reasons(self) -> Vec<Reason> {
-        match self {
-            Self::Unreadable(error) => vec![Reason::new(error.code(), error.to_string())],
-            Self::Invalid(reasons) => reasons,
-        }
+        self.0
     }
 }
 
@@ -45,8 +37,10 @@ fn list(reasons: &[Reason]) -> String {
 /// # Errors
 /// [`NotPublishable`], with everything that is wrong.
 pub fn read_publishable(detail: &str) -> Result<Event, NotPublishable> {
-    let event = read_cloud_event(detail, None)?;
-    let came: Value = serde_json::from_str(detail).unwrap_or_default();
+    let event = read_cloud_event(detail, None).map_err(|error| unreadable(detail, &error))?;
+    // What the reader passes over may still be no JSON: nested too deep, or a number that is none.
+    let came: Value =
+        serde_json::from_str(detail).map_err(|error| unreadable(detail, &shape_error(&error)))?;
     let mut checker = Checker::at("");
     let time = came["time"].as_str().unwrap_or_default();
     checker.text::<texts::Time>("time", time);
@@ -66,7 +60,75 @@ pub fn read_publishable(detail: &str) -> Result<Event, NotPublishable> {
     // An array is read as a struct, its entries by their places. Nobody else does that.
     let written = serde_json::to_value(&event.data).unwrap_or_default();
     find_arrays("data", &came["data"], &written, &mut reasons);
-    if reasons.is_empty() { Ok(event) } else { Err(NotPublishable::Invalid(reasons)) }
+    if reasons.is_empty() { Ok(event) } else { Err(NotPublishable(reasons)) }
+}
+
+/// The attributes of a CloudEvent that are texts, and whether one may be left out.
+const TEXTS: [(&str, bool); 9] = [
+    ("specversion", false),
+    ("id", false),
+    ("source", false),
+    ("type", false),
+    ("subject", false),
+    ("time", false),
+    ("correlationid", true),
+    ("causationid", true),
+    ("traceparent", true),
+];
+
+/// Looks for the fields that keep an event from being read. The reader stops at the first of them and says where in the
+/// text it stands, which is of no use to whoever wrote the event with a program.
+fn unreadable(detail: &str, error: &DecodeError) -> NotPublishable {
+    let about =
+        |field: Option<String>| vec![Reason { field, ..Reason::new(error.code(), error.to_string()) }];
+    NotPublishable(match error {
+        DecodeError::NotJson { .. } => about(None),
+        DecodeError::NotAnEvent(text) => {
+            let reasons = wrong_attributes(detail);
+            if reasons.is_empty() { about(field_named_in(text)) } else { reasons }
+        }
+        DecodeError::UnknownType | DecodeError::UnknownVersion => about(Some("type".to_owned())),
+        DecodeError::SchemaMismatch { event_type, detail: text } => {
+            let named =
+                || field_named_in(text).map_or_else(|| "data".to_owned(), |name| format!("data.{name}"));
+            about(Some(wrong_in_data(*event_type, detail).unwrap_or_else(named)))
+        }
+        DecodeError::Invalid { attribute, detail } => vec![reason(attribute, detail.clone())],
+    })
+}
+
+fn wrong_attributes(detail: &str) -> Vec<Reason> {
+    let Ok(Value::Object(came)) = serde_json::from_str(detail) else { return vec![] };
+    let mut reasons = Vec::new();
+    for (name, is_optional) in TEXTS {
+        match came.get(name) {
+            Some(Value::String(_)) => {}
+            None | Some(Value::Null) if is_optional => {}
+            None => reasons.push(reason(name, "is missing".to_owned())),
+            Some(_) => reasons.push(reason(name, "must be a text".to_owned())),
+        }
+    }
+    if !came.contains_key("data") {
+        reasons.push(reason("data", "is missing".to_owned()));
+    }
+    reasons
+}
+
+/// The path of the field of `data` that does not have its type's shape.
+fn wrong_in_data(event_type: EventType, detail: &str) -> Option<String> {
+    let came: Value = serde_json::from_str(detail).ok()?;
+    let (path, problem) = Data::mismatch(event_type, &came["data"])?;
+    let path = if path == "." { "data".to_owned() } else { format!("data.{path}") };
+    match field_named_in(&describe(&problem)) {
+        Some(missing) => Some(format!("{path}.{missing}")),
+        None => Some(path),
+    }
+}
+
+/// The field that `serde` names when one is missing or comes twice; the path that it says ends before it.
+fn field_named_in(text: &str) -> Option<String> {
+    let rest = text.strip_prefix("missing field `").or_else(|| text.strip_prefix("duplicate field `"))?;
+    rest.split_once('`').map(|(field, _)| field.to_owned())
 }
 
 fn find_arrays(path: &str, came: &Value, written: &Value, reasons: &mut Vec<Reason>) {

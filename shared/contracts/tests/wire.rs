@@ -9,6 +9,7 @@
 
 use contracts::{
     Data, DecodeError, Event, EventType, Line, Money, OrderPlaced, Personal, StockReserved, decode, fact_of,
+    read_publishable,
 };
 use domain::{EventId, OrderId, Timestamp};
 use serde_json::{Value, json};
@@ -178,5 +179,77 @@ fn every_type_is_read_back_and_begins_with_its_source() {
         assert_eq!(EventType::parse(event_type.as_str()), Some(*event_type));
         assert!(event_type.as_str().starts_with(&format!("{}.", event_type.source())));
         assert!(event_type.as_str().ends_with(".v1"));
+    }
+}
+
+/// The fields that are wrong, as a publisher is told.
+fn refused(change: impl FnOnce(&mut Value)) -> Vec<Option<String>> {
+    let mut event = delivered(&placed())["detail"].take();
+    change(&mut event);
+    fields(&event.to_string())
+}
+
+fn fields(event: &str) -> Vec<Option<String>> {
+    let reasons = read_publishable(event).unwrap_err().into_reasons();
+    assert!(reasons.iter().all(|reason| !reason.message.contains("Ada")), "{reasons:?}");
+    reasons.into_iter().map(|reason| reason.field).collect()
+}
+
+#[test]
+fn a_publisher_is_told_every_field_that_is_wrong() {
+    type Change = fn(&mut Value);
+    let cases: [(&[&str], Change); 17] = [
+        (&["id", "subject", "data"], |event| {
+            for name in ["id", "subject", "data", "correlationid"] {
+                event.as_object_mut().unwrap().remove(name);
+            }
+        }),
+        (&["id", "traceparent"], |event| {
+            event["id"] = 7.into();
+            event["traceparent"] = Value::Bool(true);
+        }),
+        (&["time"], |event| event["time"] = Value::Null),
+        (&["specversion"], |event| event["specversion"] = "0.3".into()),
+        (&["type"], |event| event["type"] = "orders.order-eaten.v1".into()),
+        (&["type"], |event| event["type"] = "orders.order-placed.v9".into()),
+        (&["source"], |event| event["source"] = "payments".into()),
+        (&["subject"], |event| event["subject"] = "o-2".into()),
+        (&["id"], |event| event["id"] = "".into()),
+        (&["time"], |event| event["time"] = "noon".into()),
+        (&["causationid"], |event| event["causationid"] = "two words".into()),
+        (&["datacontenttype"], |event| event["datacontenttype"] = "text/plain".into()),
+        (&["data"], |event| event["data"] = "Ada Example".into()),
+        (&["data.lines[0].quantity"], |event| event["data"]["lines"][0]["quantity"] = "Ada Example".into()),
+        (&["data.lines[0].sku"], |event| {
+            event["data"]["lines"][0].as_object_mut().unwrap().remove("sku");
+        }),
+        (&["data.customerId", "data.total.currency"], |event| {
+            event["data"]["customerId"] = "".into();
+            event["data"]["total"]["currency"] = "XXY".into();
+        }),
+        (&["data.orderId"], |event| {
+            event["data"].as_object_mut().unwrap().remove("orderId");
+        }),
+    ];
+    for (expected, change) in cases {
+        let expected: Vec<Option<String>> = expected.iter().map(|field| Some((*field).to_owned())).collect();
+        assert_eq!(refused(change), expected);
+    }
+}
+
+#[test]
+fn a_field_that_comes_twice_is_named_and_what_has_no_fields_is_refused_as_a_whole() {
+    let event = delivered(&placed())["detail"].to_string();
+    let twice = |once: &str, second: &str| event.replacen(once, &format!("{second}{once}"), 1);
+    assert_eq!(fields(&twice("\"source\":", "\"source\":\"payments\",")), [Some("source".to_owned())]);
+    assert_eq!(
+        fields(&twice("\"customerId\":", "\"customerId\":\"c\",")),
+        [Some("data.customerId".to_owned())]
+    );
+    let deep = format!("\"deep\":{}{},", "[".repeat(10_000), "]".repeat(10_000));
+    assert_eq!(fields(&twice("\"source\":", &deep)), [None]);
+    assert_eq!(fields(&twice("\"source\":", "\"endless\":1e999,")), [None]);
+    for whole in ["", "{", "[]", "7", "null", "\"Ada Example\""] {
+        assert_eq!(fields(whole), [None], "{whole}");
     }
 }

@@ -8,10 +8,11 @@ use std::task::{Context, Poll, Waker};
 use contracts::Outbound;
 use domain::{Attempt, Timestamp};
 use memory::{
-    Fault, ManualClock, MemoryDeadLetterQueues, MemoryEventBus, MemoryEventLake, MemoryFulfilmentCentre,
-    MemoryLakeQueries, MemoryMessageQueue, MemoryOnCall, MemoryOrderStore, MemoryOrderViewStore,
-    MemoryPaymentTasks, MemoryQuarantine, MemoryQuarantineStore, MemoryQueue, MemoryQueues,
-    MemoryRedriveLedger, MemoryRedriveTargets, MemoryShipmentStore, MemoryStockStore, QueueSettings,
+    Fault, ManualClock, MemoryDeadLetterQueues, MemoryEventBus, MemoryEventLake, MemoryEventLedger,
+    MemoryFulfilmentCentre, MemoryLakeQueries, MemoryMessageQueue, MemoryOnCall, MemoryOrderStore,
+    MemoryOrderViewStore, MemoryPaymentTasks, MemoryQuarantine, MemoryQuarantineStore, MemoryQueue,
+    MemoryQueues, MemoryRedriveLedger, MemoryRedriveTargets, MemoryShipmentStore, MemoryStockStore,
+    QueueSettings,
 };
 use ports::{Alert, Clock, Notice, Parameter, Quarantined, Rows, Target, attempt_carried, conformance};
 
@@ -41,14 +42,21 @@ fn the_order_view_store_conforms() {
 }
 
 #[test]
+fn the_event_ledger_conforms() {
+    block_on(conformance::event_ledger(&MemoryEventLedger::default(), "memory"));
+}
+
+#[test]
 fn a_suite_runs_again_beside_what_earlier_runs_left() {
     let (orders, stock) = (MemoryOrderStore::default(), MemoryStockStore::default());
     let (shipments, views) = (MemoryShipmentStore::default(), MemoryOrderViewStore::default());
+    let events = MemoryEventLedger::default();
     for unique in ["run-1", "run-2"] {
         block_on(conformance::order_store(&orders, unique));
         block_on(conformance::stock_store(&stock, unique));
         block_on(conformance::shipment_store(&shipments, unique));
         block_on(conformance::order_view_store(&views, unique));
+        block_on(conformance::event_ledger(&events, unique));
     }
 }
 

@@ -15,11 +15,21 @@ pub enum ConfigError {
 ///
 /// # Errors
 /// [`ConfigError`] when it is missing, empty or not text.
-#[expect(clippy::disallowed_methods, reason = "this is the one home of the environment")]
 pub fn variable(name: &'static str) -> Result<String, ConfigError> {
-    match std::env::var(name) {
-        Ok(value) if !value.is_empty() => Ok(value),
-        Ok(_) | Err(VarError::NotPresent) => Err(ConfigError::Missing(name)),
-        Err(VarError::NotUnicode(_)) => Err(ConfigError::NotText(name)),
+    match variable_or_empty(name)? {
+        value if value.is_empty() => Err(ConfigError::Missing(name)),
+        value => Ok(value),
     }
+}
+
+/// Reads one setting that may be empty, but must be set. For a function's `config.rs` alone.
+///
+/// # Errors
+/// [`ConfigError`] when it is missing or not text.
+#[expect(clippy::disallowed_methods, reason = "this is the one home of the environment")]
+pub fn variable_or_empty(name: &'static str) -> Result<String, ConfigError> {
+    std::env::var(name).map_err(|error| match error {
+        VarError::NotPresent => ConfigError::Missing(name),
+        VarError::NotUnicode(_) => ConfigError::NotText(name),
+    })
 }

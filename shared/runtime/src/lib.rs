@@ -17,8 +17,8 @@ pub use batch::{Consumer, Handler, batch_response};
 pub use clock::SystemClock;
 pub use deadline::Deadline;
 pub use disposition::{Disposition, Rejection};
-pub use environment::{ConfigError, variable};
-pub use problem::{Problem, http_response};
+pub use environment::{ConfigError, variable, variable_or_empty};
+pub use problem::{Problem, http_body, http_response};
 pub use silent::Silent;
 pub use start::{Error, serve, serve_queue, start};
 

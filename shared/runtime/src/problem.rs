@@ -1,5 +1,7 @@
-use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
+use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use aws_lambda_events::http::HeaderName;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use contracts::Reason;
 use serde_json::json;
 
@@ -41,6 +43,12 @@ impl Problem {
         )
     }
 
+    /// The body is not JSON; `problem` says why.
+    #[must_use]
+    pub fn not_json(problem: &str) -> Self {
+        Self::new(400, "not-json", "The body is not JSON", format!("Send the body as JSON: {problem}."))
+    }
+
     /// The answer that tells of it.
     #[must_use]
     pub fn into_response(self) -> ApiGatewayV2httpResponse {
@@ -56,6 +64,24 @@ impl Problem {
         let retry: &[(&str, &str)] = if self.status == 503 { &[("retry-after", "1")] } else { &[] };
         http_response(self.status, "application/problem+json", body.to_string(), retry)
     }
+}
+
+/// Takes the body out of a request. API Gateway encodes it when its media type is not one of a few texts.
+///
+/// # Errors
+/// [`Problem`] when it is not what it is said to be, or larger than `bytes_max`.
+pub fn http_body(request: &mut ApiGatewayV2httpRequest, bytes_max: usize) -> Result<Vec<u8>, Problem> {
+    let body = request.body.take().unwrap_or_default();
+    let body = if request.is_base64_encoded {
+        STANDARD.decode(body).map_err(|_| Problem::not_json("the body is not valid base64"))?
+    } else {
+        body.into_bytes()
+    };
+    if body.len() > bytes_max {
+        let detail = format!("A body may have up to {bytes_max} bytes.");
+        return Err(Problem::new(413, "body-too-large", "The body is too large", detail));
+    }
+    Ok(body)
 }
 
 /// An answer over HTTP, which nobody keeps.

@@ -11,14 +11,15 @@ use std::time::Duration;
 use contracts::{BusEvent, EventType, fact_of, kind_of_type};
 use dlq_reprocessor::{Policy, Queues, Reprocessor, Settings, Summary};
 use event_archiver::EventArchiver;
+use event_gateway::{EventGateway, Producers};
 use function_tests::{Function, NOW, SteppingClock, order_id, sku, types_of};
 use inventory_updater::InventoryUpdater;
 use lake_api::{Lake, LakeApi, REPORTS};
 use memory::{
-    ManualClock, MemoryDeadLetterQueues, MemoryEventBus, MemoryEventLake, MemoryFulfilmentCentre,
-    MemoryLakeQueries, MemoryOnCall, MemoryOrderStore, MemoryOrderViewStore, MemoryPaymentTasks,
-    MemoryQuarantineStore, MemoryQueues, MemoryRedriveLedger, MemoryRedriveTargets, MemoryShipmentStore,
-    MemoryStockStore, QueueSettings,
+    ManualClock, MemoryDeadLetterQueues, MemoryEventBus, MemoryEventLake, MemoryEventLedger,
+    MemoryFulfilmentCentre, MemoryLakeQueries, MemoryOnCall, MemoryOrderStore, MemoryOrderViewStore,
+    MemoryPaymentTasks, MemoryQuarantineStore, MemoryQueues, MemoryRedriveLedger, MemoryRedriveTargets,
+    MemoryShipmentStore, MemoryStockStore, QueueSettings,
 };
 use order_api::OrderApi;
 use order_placed::OrderPlacedHandler;
@@ -71,6 +72,9 @@ fn archives(objects: usize) -> Outcome {
 const GIVEN_UP: &str = "ops.event-quarantined.v1";
 const ACCEPTED: &str = "orders.order-accepted.v1";
 const RESERVED: &str = "inventory.stock-reserved.v1";
+const CAPTURED: &str = "payments.payment-captured.v1";
+const PICKED_UP: &str = "shipping.parcel-picked-up.v1";
+const STATUS_CHANGED: &str = "shipping.delivery-status-changed.v1";
 const POISON: [&str; 4] = ["not_json", "unknown_type", "unknown_version", "invalid_attribute"];
 
 /// A sample, the samples that its function was given before, and what comes of it.
@@ -84,6 +88,13 @@ fn expectations() -> Vec<Expectation> {
         ("event-archiver/every-type.json", &[], archives(1)),
         ("event-archiver/every-type.json", &["event-archiver/every-type.json"], archives(1)),
         ("event-archiver/undecodable.json", &[], archives(2)),
+        ("event-gateway/one-event.json", &[], answers(202, &[STATUS_CHANGED])),
+        ("event-gateway/one-event.json", &["event-gateway/one-event.json"], answers(202, &[])),
+        ("event-gateway/mixed-batch.json", &[], answers(207, &[CAPTURED, PICKED_UP])),
+        ("event-gateway/foreign-source.json", &[], answers(403, &[])),
+        ("event-gateway/not-signed.json", &[], answers(403, &[])),
+        ("event-gateway/not-json.json", &[], answers(400, &[])),
+        ("event-gateway/other-media-type.json", &[], answers(415, &[])),
         ("inventory-updater/order-placed.json", &[], publishes(&[RESERVED])),
         ("inventory-updater/order-placed.json", &["inventory-updater/order-cancelled.json"], publishes(&[])),
         ("inventory-updater/order-cancelled.json", &[], publishes(&[])),
@@ -175,6 +186,7 @@ async fn try_samples(function: &str, samples: &[&str]) -> Outcome {
     match function {
         "dlq-reprocessor" => reprocess(samples).await,
         "event-archiver" => archive(samples).await,
+        "event-gateway" => hand_in(samples).await,
         "inventory-updater" => {
             let stock = MemoryStockStore::default();
             for name in ["MUG-BLUE", "TEA-EARL-GREY"] {
@@ -265,6 +277,26 @@ async fn respond(samples: &[&str]) -> Outcome {
         status = Some(api.respond(serde_json::from_str(&text(sample)).unwrap()).await.status_code);
     }
     Outcome { status, ..publishes(&types_of(&api.bus.published())) }
+}
+
+/// The producers of the local stack, and a carrier.
+async fn hand_in(samples: &[&str]) -> Outcome {
+    let gateway = EventGateway {
+        ledger: MemoryEventLedger::default(),
+        bus: MemoryEventBus::default(),
+        clock: SteppingClock::default(),
+        producers: Producers::parse(
+            "payments=arn:aws:iam::000000000000:root,shipping=arn:aws:iam::000000000000:root,\
+             shipping=arn:aws:iam::111122223333:role/Carrier",
+        )
+        .unwrap(),
+    };
+    let mut status = None;
+    for sample in samples {
+        drop(gateway.bus.take_published());
+        status = Some(gateway.respond(serde_json::from_str(&text(sample)).unwrap()).await.status_code);
+    }
+    Outcome { status, ..publishes(&types_of(&gateway.bus.published())) }
 }
 
 /// One message that a consumer set aside is waiting.

@@ -12,9 +12,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use aws::{
-    AthenaLakeQueries, DynamoDbOrderStore, DynamoDbOrderViewStore, DynamoDbShipmentStore, DynamoDbStockStore,
-    EventBridgeEventBus, S3EventLake, S3LakeObjects, SfnPaymentTasks, SnsFulfilmentCentre, SqsMessageQueue,
-    SqsQuarantine,
+    AthenaLakeQueries, DynamoDbEventLedger, DynamoDbOrderStore, DynamoDbOrderViewStore,
+    DynamoDbShipmentStore, DynamoDbStockStore, EventBridgeEventBus, S3EventLake, S3LakeObjects,
+    SfnPaymentTasks, SnsFulfilmentCentre, SqsMessageQueue, SqsQuarantine,
 };
 use aws_sdk_athena::types::{QueryExecutionState, ResultConfiguration, WorkGroupConfiguration};
 use aws_sdk_eventbridge::types::Target;
@@ -50,6 +50,8 @@ fn the_stores_conform(judge: &Judge) {
     judge.wait(conformance::shipment_store(&shipments, judge.name()));
     let views = DynamoDbOrderViewStore::new(client(), judge.table("views", "order_id").unwrap());
     judge.wait(conformance::order_view_store(&views, judge.name()));
+    let events = DynamoDbEventLedger::new(client(), judge.table("events", "event_id").unwrap());
+    judge.wait(conformance::event_ledger(&events, judge.name()));
 }
 
 #[test]

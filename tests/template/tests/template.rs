@@ -33,7 +33,8 @@ fn functions() -> BTreeSet<String> {
 
 /// The functions behind a queue.
 fn consumers() -> Vec<String> {
-    const WITHOUT_A_QUEUE: [&str; 4] = ["dlq-reprocessor", "lake-api", "lake-compactor", "order-api"];
+    const WITHOUT_A_QUEUE: [&str; 5] =
+        ["dlq-reprocessor", "event-gateway", "lake-api", "lake-compactor", "order-api"];
     functions().into_iter().filter(|name| !WITHOUT_A_QUEUE.contains(&name.as_str())).collect()
 }
 
@@ -458,6 +459,39 @@ fn every_role_publishes_only_as_itself() {
             }
         }
     }
+}
+
+#[test]
+fn nobody_publishes_through_the_gateway_whom_nobody_named_or_without_a_signature() {
+    let template = template("template.yaml");
+    let resources = &template["Resources"];
+    assert_eq!(template["Parameters"]["GatewayProducers"]["Default"], "");
+    let variables = &resources["EventGatewayFunction"]["Properties"]["Environment"]["Variables"];
+    assert_eq!(variables["PRODUCERS"], json!({"Join": [",", {"Ref": "GatewayProducers"}]}));
+
+    // Every route to the function is signed, whatever the parameter says.
+    let target = json!({"Sub": "integrations/${EventGatewayIntegration}"});
+    let mut routes = Vec::new();
+    for (id, route) in of_type("AWS::ApiGatewayV2::Route") {
+        let properties = &route["Properties"];
+        if properties["Target"] == target {
+            routes.push(properties["RouteKey"].as_str().unwrap().to_owned());
+            assert_eq!(properties["AuthorizationType"], "AWS_IAM", "{id}");
+        } else {
+            assert_eq!(properties["AuthorizationType"], json!({"Ref": "ApiAuthorization"}), "{id}");
+        }
+    }
+    assert_eq!(routes, ["POST /events"]);
+    let integration = &resources["EventGatewayIntegration"]["Properties"]["IntegrationUri"];
+    assert_eq!(*integration, json!({"GetAtt": "EventGatewayFunction.Arn"}));
+}
+
+/// An id that is forgotten can be used for another event.
+#[test]
+fn the_ledger_of_events_forgets_nothing() {
+    let template = template("template.yaml");
+    let table = &template["Resources"]["EventLedgerTable"]["Properties"];
+    assert!(table["TimeToLiveSpecification"].is_null(), "{table}");
 }
 
 /// What `dlq-reprocessor` is told of the consumers: by name, the two queues, the capacity, and what it takes.

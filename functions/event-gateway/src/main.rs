@@ -1,0 +1,19 @@
+//! Wires `event-gateway` to AWS.
+
+use aws::{DynamoDbEventLedger, EventBridgeEventBus, Sdk};
+use event_gateway::{Config, EventGateway};
+use runtime::{Error, SystemClock, serve, start};
+
+fn main() -> Result<(), Error> {
+    start(async {
+        let config = Config::from_environment()?;
+        let sdk = Sdk::from_lambda_environment()?;
+        let gateway = EventGateway {
+            ledger: DynamoDbEventLedger::new(sdk.dynamodb(), config.ledger_table),
+            bus: EventBridgeEventBus::new(sdk.eventbridge(), config.bus_name),
+            clock: SystemClock,
+            producers: config.producers,
+        };
+        serve(async |request, _deadline| Ok(gateway.respond(request).await)).await
+    })
+}
