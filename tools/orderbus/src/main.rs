@@ -415,6 +415,7 @@ fn play_locally(keep: bool, no_keep: bool, port: Option<u16>, progress: &Progres
 }
 
 fn farewell(url: &str) -> String {
+    let region = ministack::REGION;
     format!(
         r#"
 It keeps running. The API is {url}
@@ -427,6 +428,12 @@ Place an order of your own:
       "total": {{"amountMinor": 2500, "currency": "EUR"}},
       "personal": {{"name": "Ada Example", "email": "ada@example.com", "street": "Musterstraße 1",
                    "city": "Berlin", "postalCode": "10115", "country": "DE"}}}}'
+
+Publish an event as a carrier or a payment provider would:
+
+  curl -i {url}/events --aws-sigv4 aws:amz:{region}:execute-api --user test:test \
+    -H 'Content-Type: application/cloudevents+json' \
+    --data-binary @events/samples/shipping.delivery-status-changed.v1/complete.json
 
 Look at it:  cargo orderbus order <the orderId of the answer>
 Stop:        cargo orderbus local down"#
