@@ -69,7 +69,7 @@ fn what_failed_because_of_a_bug_takes_effect_once_after_the_fix() {
         (in_queues.count() == PARKED).then_some(listed)
     });
     let parked = parked.expect("the late orders are parked");
-    println!("{}", dlq::table(&parked, orderbus::now()));
+    println!("{}", dlq::table(&parked, &of_updater(), orderbus::now()));
     assert!(!dlq::list_json(&parked).to_string().contains("Ada Example"));
     let preview = stack.wait(dlq.preview(&of_updater())).unwrap();
     assert_eq!(preview.messages.len(), PARKED);
