@@ -18,6 +18,9 @@
 //! were used: an event that was handed in once more after its record was gone would be on the bus twice, and another
 //! event under its id would be taken for a copy of it by every consumer and by the lake.
 //!
+//! An event goes on as the catalogue knows it. Fields that it does not know are left out, as `orderbus publish` leaves them
+//! out; two events that differ in nothing else are one.
+//!
 //! The ledger holds ids, sources and hashes, and no event. Who calls is in no log: the name of a session may be a
 //! person's.
 

@@ -15,9 +15,9 @@ use std::error::Error;
 use std::sync::{Arc, Mutex};
 
 use aws::{
-    AthenaLakeQueries, AwsRedriveTargets, DynamoDbOrderStore, DynamoDbOrderViewStore, DynamoDbRedriveLedger,
-    DynamoDbShipmentStore, DynamoDbStockStore, EventBridgeEventBus, S3EventLake, SfnPaymentTasks,
-    SnsFulfilmentCentre, SqsMessageQueue, SqsQuarantine,
+    AthenaLakeQueries, AwsRedriveTargets, DynamoDbEventLedger, DynamoDbOrderStore, DynamoDbOrderViewStore,
+    DynamoDbRedriveLedger, DynamoDbShipmentStore, DynamoDbStockStore, EventBridgeEventBus, S3EventLake,
+    SfnPaymentTasks, SnsFulfilmentCentre, SqsMessageQueue, SqsQuarantine,
 };
 use contracts::{EventType, Outbound};
 use domain::{
@@ -25,10 +25,10 @@ use domain::{
     Reservation, Shipment, ShipmentDecision, Shortage, Sku, StockDecision, StockEnd, StockLine, Timestamp,
 };
 use ports::{
-    Commit, Decided, EventBus, EventLake, Execution, FulfilmentCentre, LakeObject, LakeQueries, LakeQuery,
-    MessageQueue, NewOrder, Notice, OrderStore, OrderViewStore, Parameter, PaymentTasks, PortError,
-    Postponement, Quarantine, Quarantined, QueryId, QueryState, Redrive, RedriveLedger, RedriveTargets,
-    Reserve, Retry, ShipmentStore, StockStore, Target, TaskReply, conformance,
+    AdmittedEvent, Commit, Decided, EventBus, EventLake, EventLedger, Execution, FulfilmentCentre,
+    LakeObject, LakeQueries, LakeQuery, MessageQueue, NewOrder, Notice, OrderStore, OrderViewStore,
+    Parameter, PaymentTasks, PortError, Postponement, Quarantine, Quarantined, QueryId, QueryState, Redrive,
+    RedriveLedger, RedriveTargets, Reserve, Retry, ShipmentStore, StockStore, Target, TaskReply, conformance,
 };
 use scripted::{Answer, Fate, ScriptedAws};
 use serde_json::{Value, json};
@@ -343,6 +343,9 @@ fn what_dynamodb_cannot_do_now_may_succeed_later() {
         assert_retry(&wait(shipments.bar(&order_id(), &by(&event_id()))), retry);
         let stock = DynamoDbStockStore::new(aws.sdk().dynamodb(), "stock".to_owned());
         assert_retry(&wait(stock.reserve(&order_id(), &lines(), &by(&event_id()))), retry);
+        let events = DynamoDbEventLedger::new(aws.sdk().dynamodb(), "events".to_owned());
+        assert_retry(&wait(events.admit(&event_id(), "payments", "hash", AT)), retry);
+        assert_retry(&wait(events.note_published(&event_id(), AT)), retry);
     }
 }
 
@@ -377,6 +380,29 @@ fn the_sdks_retry_of_an_update_meets_its_own_write() {
     let requests = aws.requests();
     assert_eq!(requests.len(), 2);
     assert_eq!(requests[0].json(), requests[1].json());
+}
+
+#[test]
+fn the_sdks_retry_of_an_admission_meets_its_own_write() {
+    let own = json!({"Item": {
+        "event_id": {"S": "e-1"},
+        "event_source": {"S": "payments"},
+        "fingerprint": {"S": "hash"},
+        "admitted_at": {"S": AT_STORED},
+    }});
+    let aws = ScriptedAws::that_answers(vec![
+        Fate::ReplyLost,
+        Fate::Answered(Answer::error_with(400, "ConditionalCheckFailedException", own)),
+    ]);
+    let events = DynamoDbEventLedger::new(aws.sdk().dynamodb(), "events".to_owned());
+    let stands = AdmittedEvent {
+        source: "payments".to_owned(),
+        fingerprint: "hash".to_owned(),
+        admitted_at: AT,
+        published_at: None,
+    };
+    let answer = wait(events.admit(&event_id(), "payments", "hash", AT)).unwrap();
+    assert_eq!(answer, Commit::Existing(stands), "its own write, which nobody has published yet");
 }
 
 #[test]

@@ -27,7 +27,9 @@ struct Signer {
 
 /// What IAM or STS answers to a request in its query protocol.
 fn ask(stack: &TestStack, service: &str, query: &str) -> String {
-    let scope = format!("AWS4-HMAC-SHA256 Credential=test/20260131/us-east-1/{service}/aws4_request, SignedHeaders=host, Signature=0");
+    let scope = format!(
+        "AWS4-HMAC-SHA256 Credential=test/20260131/us-east-1/{service}/aws4_request, SignedHeaders=host, Signature=0"
+    );
     let headers = [("content-type", "application/x-www-form-urlencoded"), ("authorization", scope.as_str())];
     let answer = http::post(&stack.local().ministack().endpoint(), &headers, query).unwrap();
     assert_eq!(answer.status, 200, "{query}: {}", answer.body);
@@ -124,7 +126,10 @@ fn other_systems_publish_what_is_theirs_each_event_once() {
         let (events, bus) =
             (stack.local().stack().sdk().eventbridge(), stack.local().stack().output("BusName").unwrap());
         let rule = events.put_rule().name("handed-in").event_bus_name(bus);
-        rule.event_pattern(r#"{"source":[{"prefix":""}],"detail":{"id":[{"prefix":"gw-"}]}}"#).send().await.unwrap();
+        rule.event_pattern(r#"{"source":[{"prefix":""}],"detail":{"id":[{"prefix":"gw-"}]}}"#)
+            .send()
+            .await
+            .unwrap();
         let target = Target::builder().id("queue").arn(inbox.arn()).build().unwrap();
         events.put_targets().rule("handed-in").event_bus_name(bus).targets(target).send().await.unwrap();
         inbox
@@ -133,7 +138,8 @@ fn other_systems_publish_what_is_theirs_each_event_once() {
     // Nobody without a signature, with a key that nobody has, or whom no parameter names.
     let failed = event(EventType::PaymentFailed, "gw-1");
     assert_eq!(hand_in(&stack, None, BATCH, &json!([failed])).0, 403);
-    let invented = Signer { access_key: "AKIAINVENTED".to_owned(), secret_key: "x".to_owned(), session_token: None };
+    let invented =
+        Signer { access_key: "AKIAINVENTED".to_owned(), secret_key: "x".to_owned(), session_token: None };
     for signer in [&invented, &stranger] {
         let (status, body) = hand_in(&stack, Some(signer), BATCH, &json!([failed]));
         assert_eq!((status, &body["status"]), (403, &json!(403)), "{body}");
@@ -150,7 +156,15 @@ fn other_systems_publish_what_is_theirs_each_event_once() {
     let batch = json!([failed, status_changed, broken, failed, another, order, fifth]);
     let (status, body) = hand_in(&stack, Some(&provider), BATCH, &batch);
     assert_eq!(status, 207);
-    let expected = ["202 accepted", "403 refused", "422 refused", "202 duplicate", "409 refused", "403 refused", "202 accepted"];
+    let expected = [
+        "202 accepted",
+        "403 refused",
+        "422 refused",
+        "202 duplicate",
+        "409 refused",
+        "403 refused",
+        "202 accepted",
+    ];
     assert_eq!(fates(&body), expected, "{body}");
     assert_eq!(body["events"][2]["errors"][0]["field"], "data.reason", "{body}");
 
