@@ -34,14 +34,16 @@ pub(crate) struct Answer {
     pub(crate) fate: Fate,
 }
 
-/// An event that may be published.
-struct Candidate {
-    outbound: Outbound,
+/// An event that may be published, and what it claims its id for.
+struct Claim {
+    id: EventId,
     source: &'static str,
     fingerprint: String,
+    /// Until it goes out.
+    outbound: Option<Outbound>,
 }
 
-impl Candidate {
+impl Claim {
     fn is(&self, admitted: &AdmittedEvent) -> bool {
         self.fingerprint == admitted.fingerprint && self.source == admitted.source
     }
@@ -55,51 +57,52 @@ pub(crate) async fn publish_events(
     sources: &BTreeSet<&'static str>,
     entries: &[Box<RawValue>],
 ) -> Vec<Answer> {
-    let judged: Vec<_> = entries.iter().map(|entry| judge(entry, sources)).collect();
-    let candidates = judged.iter().filter_map(|(_, verdict)| verdict.as_ref().ok());
-    let standing = settle(ledger, bus, clock.now(), candidates).await;
+    let mut judged: Vec<_> = entries.iter().map(|entry| judge(entry, sources)).collect();
+    let claims = judged.iter_mut().filter_map(|(_, verdict)| verdict.as_mut().ok()).collect();
+    let standing = settle(ledger, bus, clock.now(), claims).await;
 
-    let mut told = BTreeSet::new();
-    let answer = |(id, verdict): (Option<EventId>, Result<Candidate, Fate>)| {
-        let fate = match verdict {
-            Err(fate) => fate,
-            Ok(candidate) => match standing.get(&candidate.outbound.event_id) {
-                Some(Standing::Known { admitted, .. }) if !candidate.is(admitted) => Fate::Conflict,
-                // The second of two that are the same was published with the first.
-                Some(Standing::Known { on_the_bus: OnTheBus::Now, .. })
-                    if told.insert(candidate.outbound.event_id.clone()) =>
-                {
-                    Fate::Accepted
-                }
-                Some(Standing::Known { on_the_bus: OnTheBus::Now | OnTheBus::Before, .. }) => Fate::Duplicate,
-                Some(Standing::Known { on_the_bus: OnTheBus::Unknown, .. } | Standing::Unknown) | None => {
-                    Fate::Unavailable
-                }
-            },
-        };
-        Answer { id, fate }
+    let mut accepted = BTreeSet::new();
+    let mut fate_of = |claim: Claim| match standing.get(&claim.id) {
+        Some(Standing::Known { admitted, .. }) if !claim.is(admitted) => Fate::Conflict,
+        Some(Standing::Known { on_the_bus: OnTheBus::Before, .. }) => Fate::Duplicate,
+        // The second of two that are the same was published with the first.
+        Some(Standing::Known { on_the_bus: OnTheBus::Now, .. }) => {
+            if accepted.insert(claim.id) {
+                Fate::Accepted
+            } else {
+                Fate::Duplicate
+            }
+        }
+        Some(Standing::Known { on_the_bus: OnTheBus::Unknown, .. } | Standing::Unknown) | None => {
+            Fate::Unavailable
+        }
     };
-    judged.into_iter().map(answer).collect()
+    let answers = judged.into_iter().map(|(id, verdict)| {
+        let fate = verdict.map_or_else(|fate| fate, &mut fate_of);
+        Answer { id, fate }
+    });
+    answers.collect()
 }
 
 /// Whether an event may be published, by itself: whoever else comes with it, and whatever happened before. Its id is told
 /// when it is one.
-fn judge(entry: &RawValue, sources: &BTreeSet<&str>) -> (Option<EventId>, Result<Candidate, Fate>) {
+fn judge(entry: &RawValue, sources: &BTreeSet<&str>) -> (Option<EventId>, Result<Claim, Fate>) {
     let came: Value = serde_json::from_str(entry.get()).unwrap_or_default();
     let id = came["id"].as_str().and_then(|id| EventId::parse(id).ok());
     // Of an event that is somebody else's, nobody is told what is wrong with it.
     if came["source"].as_str().is_some_and(|source| !sources.contains(source)) {
         return (id, Err(Fate::Forbidden));
     }
-    let candidate = read_publishable(entry.get())
+    let claim = read_publishable(entry.get())
         .map_err(|error| Fate::Invalid(error.into_reasons()))
         .and_then(|event| event.to_outbound().map_err(|_| Fate::Unavailable))
-        .map(|outbound| Candidate {
+        .map(|outbound| Claim {
+            id: outbound.event_id.clone(),
             source: outbound.event_type.source(),
             fingerprint: fingerprint(&outbound),
-            outbound,
+            outbound: Some(outbound),
         });
-    (id, candidate)
+    (id, claim)
 }
 
 /// The hash of an event as it goes on the bus, its fields in alphabetical order: however a producer writes it, and in
@@ -124,30 +127,25 @@ enum OnTheBus {
 }
 
 /// Admits every id, publishes what is not known to be on the bus, all of it in one call, and notes it.
-async fn settle<'a>(
+async fn settle(
     ledger: &impl EventLedger,
     bus: &impl EventBus,
     at: Timestamp,
-    candidates: impl Iterator<Item = &'a Candidate>,
+    mut claims: Vec<&mut Claim>,
 ) -> BTreeMap<EventId, Standing> {
-    // In the order in which they came; there are ten at most.
-    let mut by_id: Vec<(&EventId, Vec<&Candidate>)> = Vec::new();
-    for candidate in candidates {
-        let id = &candidate.outbound.event_id;
-        match by_id.iter_mut().find(|(known, _)| *known == id) {
-            Some((_, candidates)) => candidates.push(candidate),
-            None => by_id.push((id, vec![candidate])),
-        }
-    }
-    let admissions = by_id.iter().map(|(id, candidates)| admit(ledger, at, id, candidates));
+    // Of several with one id, the first asks for it.
+    let is_first = |index: usize| claims[..index].iter().all(|before| before.id != claims[index].id);
+    let first = (0..claims.len()).filter(|index| is_first(*index));
+    let admissions: Vec<_> = first.map(|index| admit(ledger, at, &claims[index])).collect();
     let mut standing: BTreeMap<EventId, Standing> = join_all(admissions).await.into_iter().collect();
 
     let mut publishing: Vec<Outbound> = Vec::new();
-    for (id, candidates) in &by_id {
-        if let Some(Standing::Known { admitted, on_the_bus: OnTheBus::Unknown }) = standing.get(*id)
-            && let Some(candidate) = candidates.iter().find(|candidate| candidate.is(admitted))
+    for claim in &mut claims {
+        if let Some(Standing::Known { admitted, on_the_bus: OnTheBus::Unknown }) = standing.get(&claim.id)
+            && claim.is(admitted)
+            && publishing.iter().all(|before| before.event_id != claim.id)
         {
-            publishing.push(candidate.outbound.clone());
+            publishing.extend(claim.outbound.take());
         }
     }
     if publishing.is_empty() {
@@ -172,16 +170,9 @@ async fn settle<'a>(
     standing
 }
 
-/// What an id stands for, once the first of those that have it asked for it.
-async fn admit(
-    ledger: &impl EventLedger,
-    at: Timestamp,
-    id: &EventId,
-    candidates: &[&Candidate],
-) -> (EventId, Standing) {
-    let Some(Candidate { source, fingerprint, .. }) = candidates.first() else {
-        return (id.clone(), Standing::Unknown);
-    };
+/// What an id stands for, once it was claimed.
+async fn admit(ledger: &impl EventLedger, at: Timestamp, claim: &Claim) -> (EventId, Standing) {
+    let Claim { id, source, fingerprint, .. } = claim;
     let standing = match ledger.admit(id, source, fingerprint, at).await {
         Ok(Commit::Written) => {
             let (source, fingerprint) = ((*source).to_owned(), fingerprint.clone());

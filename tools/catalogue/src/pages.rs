@@ -14,6 +14,8 @@ use crate::print::property_order;
 pub(crate) const FOLDER: &str = "docs/events";
 
 const OUTSIDE: &str = "nobody in this repository: a carrier, or whoever speaks for one";
+/// What lets the outside in, over HTTP. It makes up no event itself.
+const DOOR: &str = "event-gateway";
 
 macro_rules! add {
     ($text:expr, $($format:tt)*) => { $text.push_str(&format!($($format)*)) };
@@ -58,6 +60,7 @@ pub(crate) fn pages(flow: &Flow, samples: &BTreeMap<EventType, String>) -> BTree
 fn sent_by(flow: &Flow, event_type: EventType, outside: &str) -> String {
     match flow.senders_of(event_type) {
         senders if senders.is_empty() => outside.to_owned(),
+        senders if senders == [DOOR] => format!("{outside}, through {DOOR}"),
         senders => senders.join(", "),
     }
 }
