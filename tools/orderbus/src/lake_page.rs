@@ -17,6 +17,8 @@ const SERIES_MAX: usize = 8;
 /// The most bars of a chart whose bars have names.
 const BARS_MAX: usize = 16;
 const OTHERS: &str = "others";
+/// The longest table that is shown before somebody asks for it.
+const ROWS_OPEN_MAX: usize = 12;
 /// Okabe and Ito's colours, which can be told apart with any eyesight.
 const COLOURS: [RGBColor; 9] = [
     RGBColor(0, 114, 178),
@@ -118,7 +120,9 @@ fn table(body: &mut String, reported: &Reported) -> Result<()> {
         let is_number = reported.report.columns.get(index).is_some_and(|column| column.kind.is_number());
         if is_number { " class=\"number\"" } else { "" }
     };
-    writeln!(body, "<details open>\n<summary>{} rows</summary>\n<table>", reported.rows.len())?;
+    // A long one would push the next chart off the screen.
+    let open = if reported.rows.len() <= ROWS_OPEN_MAX { " open" } else { "" };
+    writeln!(body, "<details{open}>\n<summary>{} rows</summary>\n<table>", reported.rows.len())?;
     let headings = reported.headings().into_iter().enumerate();
     let headings: String =
         headings.map(|(index, text)| format!("<th{}>{}</th>", kind(index), escaped(&text))).collect();
@@ -410,6 +414,14 @@ mod tests {
             assert_eq!(page.matches("</svg>").count(), page.matches("<svg ").count(), "{name}");
             assert!(!page.contains("NaN") && !page.contains("inf\""), "{name}");
         }
+    }
+
+    #[test]
+    fn a_long_table_is_closed_and_a_short_one_open() {
+        let mut long = reported(0);
+        assert!(page(&[long.clone()]).unwrap().contains("<details>\n<summary>24 rows"));
+        long.rows.truncate(ROWS_OPEN_MAX);
+        assert!(page(&[long]).unwrap().contains("<details open>\n<summary>12 rows"));
     }
 
     #[test]
