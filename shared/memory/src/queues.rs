@@ -276,10 +276,10 @@ impl MemoryQueues {
 
     /// When the next message can be delivered; an instant in the past when one can be now, `None` when there is none.
     #[must_use]
-    pub fn next_visible_at(&self, queue: &str) -> Option<Timestamp> {
+    pub fn next_visible_at(&self, queue: QueueNumber) -> Option<Timestamp> {
         let now_ms = self.now_ms();
         let mut state = lock(&self.state);
-        let queue = state.queue(queue);
+        let queue = &mut state.queues[queue.0];
         queue.forget(now_ms);
         queue.by_visibility.first().map(|(visible_at_ms, _)| Timestamp::from_unix_ms(*visible_at_ms))
     }

@@ -130,6 +130,9 @@ impl Figures {
     }
 }
 
+/// The most orders of one seed. An archiver's batch holds those of all.
+const ORDERS_MAX: usize = 24;
+
 /// The queues that poison is put in, and what is put there.
 pub(crate) const POISONED: [&str; 6] = [
     "OrderPlacedQueue",
@@ -163,7 +166,7 @@ pub const OUTAGES: [&str; 8] = [
 /// What fell.
 pub fn run(topology: &Arc<Topology>, plan: &Plan, with_trace: bool) -> Result<Figures, Failure> {
     let mut rng = Rng::with_seed(plan.seed);
-    let count = rng.usize(1..=12);
+    let count = rng.usize(1..=ORDERS_MAX);
     let patience = if rng.bool() { Patience::Long } else { Patience::Standard };
     let planned = orders(&mut rng, count);
     let intensity = [0.0, 0.005, 0.02, 0.06, 0.15];
@@ -329,10 +332,12 @@ pub(crate) fn same_events(world: &World) -> Result<(), Vec<String>> {
     none(differences)
 }
 
-/// Makes a failing plan smaller while it fails: fewer orders, fewer kinds of mishaps.
+/// Makes a failing plan smaller while it fails and there is time: fewer orders, fewer kinds of mishaps.
 #[must_use]
-pub fn shrink(topology: &Arc<Topology>, plan: &Plan) -> Plan {
-    let fails = |plan: &Plan| run(topology, plan, false).is_err();
+pub fn shrink(topology: &Arc<Topology>, plan: &Plan, patience: Duration) -> Plan {
+    let begun = Instant::now();
+    // A run that never settles takes seconds.
+    let fails = |plan: &Plan| begun.elapsed() < patience && run(topology, plan, false).is_err();
     let mut smallest = plan.clone();
     for mishap in Mishap::ALL {
         let mut smaller = smallest.clone();
@@ -341,7 +346,7 @@ pub fn shrink(topology: &Arc<Topology>, plan: &Plan) -> Plan {
             smallest = smaller;
         }
     }
-    let mut only: Vec<usize> = smallest.only.clone().unwrap_or_else(|| (0..12).collect());
+    let mut only: Vec<usize> = smallest.only.clone().unwrap_or_else(|| (0..ORDERS_MAX).collect());
     for order in only.clone() {
         let fewer: Vec<usize> = only.iter().copied().filter(|other| *other != order).collect();
         let smaller = Plan { only: Some(fewer.clone()), ..smallest.clone() };

@@ -157,6 +157,8 @@ pub struct World {
     executions: Vec<Running>,
     pub(crate) reprocessor: Rc<DlqReprocessor>,
     reprocessing: Vec<Work<Summary>>,
+    /// Those that the reprocessor reads.
+    dead_letter_queues: Vec<QueueNumber>,
     /// Which checkouts the reprocessor started.
     restarted: BTreeSet<(RedriveKey, u32)>,
     /// The first delivery by each of these rules goes astray: into a dead-letter queue at once.
@@ -214,6 +216,8 @@ impl World {
             clock: clock.clone(),
         });
         let reprocessor = Rc::new(reprocessor(&outside, &faults, &queues, &clock));
+        let dead_letter_queues =
+            reprocessor.settings.queues.names().map(|name| queues.number_of(name)).collect();
         let mut rng = Rng::with_seed(seed);
         let laziness = [0.0, 0.8, 0.95, 0.99][rng.usize(..4)];
         let mut world = Self {
@@ -238,6 +242,7 @@ impl World {
             executions: vec![],
             reprocessor,
             reprocessing: vec![],
+            dead_letter_queues,
             restarted: BTreeSet::new(),
             astray: vec![],
             clients: vec![],
@@ -462,12 +467,14 @@ impl World {
             // Fewer than a full batch are waited with, as the batching window says; and now and then not, so that they meet
             // everything else half way.
             let (now_ms, is_early) = (self.clock.now().unix_ms(), self.rng.f64() < 0.01);
-            let is_ready = |Function { queue, queue_number, batch, .. }: &Function| {
-                let visible_at = self.queues.next_visible_at(queue);
-                visible_at.is_some_and(|at| at.unix_ms() <= now_ms)
-                    && (is_early
-                        || visible_at.is_some_and(|at| at.unix_ms() + batch.window_ms <= now_ms)
-                        || self.queues.has_visible(*queue_number, batch.messages_max))
+            let is_over = |Function { queue_number, batch, .. }: &Function| {
+                let visible_at = self.queues.next_visible_at(*queue_number);
+                visible_at.is_some_and(|at| at.unix_ms() + batch.window_ms <= now_ms)
+            };
+            let is_ready = |function: &Function| {
+                let has = |count| self.queues.has_visible(function.queue_number, count);
+                let Batch { messages_max, window_ms } = function.batch;
+                has(1) && (window_ms == 0 || is_early || is_over(function) || has(messages_max))
             };
             (0..self.functions.len()).filter(|index| is_ready(&self.functions[*index])).collect()
         };
@@ -505,10 +512,10 @@ impl World {
     fn advance(&mut self, leap_ms_max: i64) -> bool {
         let now_ms = self.clock.now().unix_ms();
         let consumed = self.functions.iter().filter_map(|function| {
-            Some(self.queues.next_visible_at(function.queue)?.unix_ms() + function.batch.window_ms)
+            Some(self.queues.next_visible_at(function.queue_number)?.unix_ms() + function.batch.window_ms)
         });
-        let dead_letters = self.reprocessor.settings.queues.names();
-        let dead_letters = dead_letters.filter_map(|name| self.queues.next_visible_at(name));
+        let dead_letters = self.dead_letter_queues.iter();
+        let dead_letters = dead_letters.filter_map(|queue| self.queues.next_visible_at(*queue));
         let clients = self.clients.iter().filter_map(|client| match client.at {
             _ if client.is_busy || matches!(client.what, Action::Done) => None,
             When::AtMs(at_ms) => Some(self.begun_at_ms + at_ms),
@@ -631,8 +638,8 @@ impl World {
     }
 
     fn has_dead_letters(&self) -> bool {
-        let mut names = self.reprocessor.settings.queues.names();
-        self.reprocessing.len() < 2 && names.any(|name| self.queues.visible(name) > 0)
+        let mut queues = self.dead_letter_queues.iter();
+        self.reprocessing.len() < 2 && queues.any(|queue| self.queues.has_visible(*queue, 1))
     }
 
     /// The schedule starts the reprocessor, perhaps while it still runs.

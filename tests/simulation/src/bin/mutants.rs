@@ -208,15 +208,19 @@ impl Copy {
             let error = text.lines().find(|line| line.starts_with("error")).unwrap_or_default();
             return Ok(Tried::NotBuilt(shortened(error)));
         }
+        // Most fall at once. What a few seeds do not find is looked for everywhere.
+        match self.run(&["--only-seeds", "--seeds", "100"])? {
+            Tried::Held => self.run(&["--seeds", &seeds.to_string()]),
+            fallen => Ok(fallen),
+        }
+    }
+
+    fn run(&self, arguments: &[&str]) -> Result<Tried> {
         let program = self.target_directory.join(&self.target).join("release/sim");
         let said = tempfile::NamedTempFile::new()?;
         let stdout = said.reopen()?;
         let stderr = stdout.try_clone()?;
-        let mut simulation = Command::new(program)
-            .args(["--seeds", &seeds.to_string()])
-            .stdout(stdout)
-            .stderr(stderr)
-            .spawn()?;
+        let mut simulation = Command::new(program).args(arguments).stdout(stdout).stderr(stderr).spawn()?;
         let begun = Instant::now();
         let status = loop {
             match simulation.try_wait()? {

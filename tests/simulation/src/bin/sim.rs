@@ -11,6 +11,9 @@ use simulation::{
     every_cancellation, every_crash, run, search, shrink,
 };
 
+/// How long a run that fell is made smaller.
+const SHRINKING: Duration = Duration::from_secs(20);
+
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -170,7 +173,7 @@ fn minimise(topology: &Arc<Topology>, plan: &Plan) -> String {
         return format!("--seed {}", plan.seed);
     };
     let _guard = runtime.enter();
-    let smallest = shrink(topology, plan);
+    let smallest = shrink(topology, plan, SHRINKING);
     if let Err(failure) = run(topology, &smallest, true) {
         tell(&failure);
     }
