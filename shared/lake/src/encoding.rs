@@ -38,6 +38,9 @@ const REPEATED: [&str; 7] =
 const SORTED_BY: [i32; 3] = [2, 4, 0];
 /// zstd's own default. A higher level saves little and takes twice the time.
 const ZSTD_LEVEL: i32 = 3;
+/// Fewer bytes of rows are not compressed. A batch that small is folded with others of its hour soon, and to set zstd up for each
+/// of its columns takes longer than everything else.
+const COMPRESSED_BYTES_MIN: usize = 32 << 10;
 /// How many bytes of rows a row group holds: what a reader has in memory at once. A batch that Lambda can be given
 /// (6 MB) is one row group.
 const ROW_GROUP_BYTES: usize = 8 << 20;
@@ -56,7 +59,8 @@ pub struct EncodeError(#[from] ParquetError);
 pub fn encode(mut rows: Vec<Row<'_>>) -> Result<Vec<u8>, EncodeError> {
     rows.sort_unstable();
     rows.dedup();
-    let mut encoder = Encoder::new()?;
+    let is_small = rows.iter().map(Row::len_bytes).sum::<usize>() < COMPRESSED_BYTES_MIN;
+    let mut encoder = if is_small { Encoder::uncompressed()? } else { Encoder::new()? };
     for row in rows {
         encoder.push(row)?;
     }
@@ -76,7 +80,16 @@ impl<'a> Encoder<'a> {
     /// # Errors
     /// [`EncodeError`], which nothing is known to cause.
     pub fn new() -> Result<Self, EncodeError> {
-        let writer = SerializedFileWriter::new(Vec::new(), schema()?, properties()?)?;
+        Self::with(properties()?)
+    }
+
+    fn uncompressed() -> Result<Self, EncodeError> {
+        let properties = WriterProperties::clone(&*properties()?).into_builder();
+        Self::with(Arc::new(properties.set_compression(Compression::UNCOMPRESSED).build()))
+    }
+
+    fn with(properties: WriterPropertiesPtr) -> Result<Self, EncodeError> {
+        let writer = SerializedFileWriter::new(Vec::new(), schema()?, properties)?;
         Ok(Self { writer, rows: Vec::new(), rows_bytes: 0 })
     }
 
