@@ -17,7 +17,7 @@ use simulation::{
     Budget, Case, Fallen, OUTAGES, Plan, Topology, Wrong, every_cancellation, every_crash, run, search,
 };
 
-const SEEDS: u64 = 4_000;
+const SEEDS: u64 = 2_000;
 
 /// Every port operation of every function. Before each of them and after each of them the function is gone once in the history
 /// of an order of every way that makes it; a call that is new in a function belongs here, and in one of those histories.

@@ -22,7 +22,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 #[command(name = "cargo orderbus sim")]
 struct Arguments {
     /// Try so many seeds.
-    #[arg(long, default_value_t = 20_000, conflicts_with_all = ["seed", "minutes", "crash", "moment"])]
+    #[arg(long, default_value_t = 10_000, conflicts_with_all = ["seed", "minutes", "crash", "moment"])]
     seeds: u64,
     /// Run this seed alone and show all that happens.
     #[arg(long, conflicts_with_all = ["minutes", "crash", "moment"])]
