@@ -38,8 +38,8 @@ const REPEATED: [&str; 7] =
 const SORTED_BY: [i32; 3] = [2, 4, 0];
 /// zstd's own default. A higher level saves little and takes twice the time.
 const ZSTD_LEVEL: i32 = 3;
-/// Fewer bytes of rows are not compressed. A batch that small is folded with others of its hour soon, and to set zstd up for each
-/// of its columns takes longer than everything else.
+/// An object of fewer bytes of rows is not compressed: to set zstd up for each of its columns takes longer than everything
+/// else, and a batch that small is soon folded with others of its hour.
 const COMPRESSED_BYTES_MIN: usize = 32 << 10;
 /// How many bytes of rows a row group holds: what a reader has in memory at once. A batch that Lambda can be given
 /// (6 MB) is one row group.
@@ -59,8 +59,7 @@ pub struct EncodeError(#[from] ParquetError);
 pub fn encode(mut rows: Vec<Row<'_>>) -> Result<Vec<u8>, EncodeError> {
     rows.sort_unstable();
     rows.dedup();
-    let is_small = rows.iter().map(Row::len_bytes).sum::<usize>() < COMPRESSED_BYTES_MIN;
-    let mut encoder = if is_small { Encoder::uncompressed()? } else { Encoder::new()? };
+    let mut encoder = Encoder::new()?;
     for row in rows {
         encoder.push(row)?;
     }
@@ -69,7 +68,8 @@ pub fn encode(mut rows: Vec<Row<'_>>) -> Result<Vec<u8>, EncodeError> {
 
 /// Writes rows that come sorted, a row group at a time.
 pub struct Encoder<'a> {
-    writer: SerializedFileWriter<Vec<u8>>,
+    /// Made with the first row group, when it is known whether there will be more.
+    writer: Option<SerializedFileWriter<Vec<u8>>>,
     rows: Vec<Row<'a>>,
     rows_bytes: usize,
 }
@@ -80,17 +80,7 @@ impl<'a> Encoder<'a> {
     /// # Errors
     /// [`EncodeError`], which nothing is known to cause.
     pub fn new() -> Result<Self, EncodeError> {
-        Self::with(properties()?)
-    }
-
-    fn uncompressed() -> Result<Self, EncodeError> {
-        let properties = WriterProperties::clone(&*properties()?).into_builder();
-        Self::with(Arc::new(properties.set_compression(Compression::UNCOMPRESSED).build()))
-    }
-
-    fn with(properties: WriterPropertiesPtr) -> Result<Self, EncodeError> {
-        let writer = SerializedFileWriter::new(Vec::new(), schema()?, properties)?;
-        Ok(Self { writer, rows: Vec::new(), rows_bytes: 0 })
+        Ok(Self { writer: None, rows: Vec::new(), rows_bytes: 0 })
     }
 
     /// Takes the next row, which must not sort before the one that came before it.
@@ -111,7 +101,7 @@ impl<'a> Encoder<'a> {
     /// How many bytes are written for certain; rows of the last row group are not among them.
     #[must_use]
     pub fn bytes_written(&self) -> usize {
-        self.writer.bytes_written()
+        self.writer.as_ref().map_or(0, SerializedFileWriter::bytes_written)
     }
 
     /// The object.
@@ -119,8 +109,17 @@ impl<'a> Encoder<'a> {
     /// # Errors
     /// [`EncodeError`], which nothing is known to cause.
     pub fn finish(mut self) -> Result<Vec<u8>, EncodeError> {
+        let is_small = self.writer.is_none() && self.rows_bytes < COMPRESSED_BYTES_MIN;
+        if is_small {
+            let properties = WriterProperties::clone(&*properties()?).into_builder();
+            self.writer =
+                Some(writer(Arc::new(properties.set_compression(Compression::UNCOMPRESSED).build()))?);
+        }
         self.flush()?;
-        Ok(self.writer.into_inner()?)
+        match self.writer {
+            Some(writer) => Ok(writer.into_inner()?),
+            None => Ok(writer(properties()?)?.into_inner()?),
+        }
     }
 
     fn flush(&mut self) -> Result<(), EncodeError> {
@@ -128,7 +127,11 @@ impl<'a> Encoder<'a> {
             return Ok(());
         }
         let rows = &self.rows;
-        let mut group = self.writer.next_row_group()?;
+        let writer = match &mut self.writer {
+            Some(writer) => writer,
+            None => self.writer.insert(writer(properties()?)?),
+        };
+        let mut group = writer.next_row_group()?;
         write_texts(&mut group, rows, |row| Some(&row.id))?;
         write_texts(&mut group, rows, |row| Some(&row.source))?;
         write_texts(&mut group, rows, |row| Some(&row.event_type))?;
@@ -147,6 +150,10 @@ impl<'a> Encoder<'a> {
         self.rows_bytes = 0;
         Ok(())
     }
+}
+
+fn writer(properties: WriterPropertiesPtr) -> Result<SerializedFileWriter<Vec<u8>>, ParquetError> {
+    SerializedFileWriter::new(Vec::new(), schema()?, properties)
 }
 
 type Group<'a> = SerializedRowGroupWriter<'a, Vec<u8>>;

@@ -50,7 +50,7 @@ const QUEUE_ARN: &str = "arn:aws:sqs:eu-central-1:111122223333:";
 /// The longest that what failed waits to be brought back.
 const REDRIVE_WITHIN_MS: i64 = 1_800_000;
 /// After how many steps a run counts as one that never settles.
-const STEPS_MAX: u64 = 100_000;
+const STEPS_MAX: u64 = 400_000;
 
 type Work<T> = Pin<Box<dyn Future<Output = T>>>;
 

@@ -94,8 +94,9 @@ const CRASHED: [(&str, &[&str]); 9] = [
 
 /// The operations that no simulated function makes: a request that changes nothing, people who count stock before the first
 /// order, and people who look into the queues and into quarantine, and release, who try again when they get no answer. And
-/// those of event-gateway, whose callers are outside of the order process; its own tests let each of them go wrong.
-const MADE_BY_OTHERS: [&str; 11] = [
+/// those of event-gateway, lake-api and lake-compactor, which have no part in the order process; their own tests let each of
+/// them go wrong.
+const MADE_BY_OTHERS: [&str; 17] = [
     "memory:AdmitEvent",
     "memory:NotePublished",
     "memory:Depth",
@@ -107,6 +108,12 @@ const MADE_BY_OTHERS: [&str; 11] = [
     "memory:FindRecord",
     "memory:NoteReleased",
     "memory:QuarantinedIds",
+    "memory:StartQuery",
+    "memory:LookUpQuery",
+    "memory:ReadRows",
+    "memory:ListObjects",
+    "memory:ReadObject",
+    "memory:RemoveObjects",
 ];
 
 fn told(Fallen { case, failure }: &Fallen) -> String {
