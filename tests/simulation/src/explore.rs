@@ -11,7 +11,7 @@ use crate::outside::{Call, Outage, Rates, Wrong};
 use crate::panics;
 use crate::topology::Topology;
 use crate::workload::{PlannedOrder, orders};
-use crate::world::{Patience, World, lock};
+use crate::world::{Patience, STEPS_MAX_OF_AN_OUTAGE, World, lock};
 
 /// What a seed decides, and what is left out of it to find what matters.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -187,7 +187,10 @@ pub fn run(topology: &Arc<Topology>, plan: &Plan, with_trace: bool) -> Result<Fi
     let mut world = World::new(topology, rng.u64(..), rates, patience);
     // Long enough for dead letters, or long enough for quarantine.
     let until_ms = if rng.u8(..6) > 0 { 1_800_000 } else { 10_800_000 };
-    world.outside().outage = outage.map(|operation| Outage { operation, until_ms });
+    if let Some(operation) = outage {
+        world.outside().outage = Some(Outage { operation, until_ms });
+        world.steps_max = STEPS_MAX_OF_AN_OUTAGE;
+    }
     if with_trace {
         world.outside().trace = Some(vec![]);
     }

@@ -50,7 +50,9 @@ const QUEUE_ARN: &str = "arn:aws:sqs:eu-central-1:111122223333:";
 /// The longest that what failed waits to be brought back.
 const REDRIVE_WITHIN_MS: i64 = 1_800_000;
 /// After how many steps a run counts as one that never settles.
-const STEPS_MAX: u64 = 400_000;
+const STEPS_MAX: u64 = 100_000;
+/// The same, where something is down for hours and everything is tried again and again.
+pub(crate) const STEPS_MAX_OF_AN_OUTAGE: u64 = 400_000;
 
 type Work<T> = Pin<Box<dyn Future<Output = T>>>;
 
@@ -172,6 +174,7 @@ pub struct World {
     invoked: u64,
     started: u64,
     steps: u64,
+    pub(crate) steps_max: u64,
     steps_before_the_replay: u64,
     redriven: u64,
     released: u64,
@@ -252,6 +255,7 @@ impl World {
             invoked: 0,
             started: 0,
             steps: 0,
+            steps_max: STEPS_MAX,
             steps_before_the_replay: 0,
             redriven: 0,
             released: 0,
@@ -419,8 +423,8 @@ impl World {
     pub fn run(&mut self) -> Result<(), String> {
         while self.step()? {
             self.steps += 1;
-            if self.steps > STEPS_MAX {
-                return Err(format!("nothing settled in {STEPS_MAX} steps"));
+            if self.steps > self.steps_max {
+                return Err(format!("nothing settled in {} steps", self.steps_max));
             }
         }
         Ok(())
