@@ -2,6 +2,7 @@
 //! catalogue of events. And what may change in a contract without a new version of it.
 
 mod asyncapi;
+mod bundle;
 mod compatibility;
 mod flow;
 mod generated;
@@ -10,6 +11,7 @@ mod print;
 mod registry;
 pub mod template;
 
+pub use bundle::bundle;
 pub use compatibility::{Change, Effect, compare};
 pub use flow::Flow;
 pub use generated::{BASELINE, SCHEMAS, drift, files, read_schemas, schemas, write};

@@ -1,7 +1,7 @@
 //! `orderbus contracts`: what is made of the contracts, and what may change in them.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command as Process, ExitCode};
 use std::{fs, str};
 
@@ -11,7 +11,8 @@ use clap::Subcommand;
 use contracts::EventType;
 use serde_json::Value;
 
-use crate::{Progress, repository};
+use crate::types::TypesLanguage;
+use crate::{Progress, repository, types};
 
 /// What to do with the contracts.
 #[derive(Debug, Subcommand)]
@@ -26,6 +27,15 @@ pub enum Command {
     },
     /// Publish the contracts as they are: from now on changes are compared with these
     Release,
+    /// Make types of all events for another language
+    Types {
+        /// Which language
+        #[arg(long, value_enum)]
+        lang: TypesLanguage,
+        /// The folder to write them into, as orderbus-events.ts or orderbus_events.py. Printed unless given
+        #[arg(long, value_name = "FOLDER")]
+        out: Option<PathBuf>,
+    },
 }
 
 /// Does it.
@@ -64,6 +74,19 @@ pub fn run(command: Command, progress: &Progress) -> Result<ExitCode> {
                     .with_context(|| format!("cannot write {}", path.display()))?;
             }
             progress.say(format_args!("{} types are published in {BASELINE}", EventType::ALL.len()));
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Types { lang, out: None } => {
+            // What is printed is the types alone.
+            progress.show(types::generate(lang, &Progress::new(|line| eprintln!("{line}")))?.trim_end());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Types { lang, out: Some(folder) } => {
+            let text = types::generate(lang, progress)?;
+            fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+            let file = folder.join(lang.file_name());
+            fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
+            progress.say(format_args!("written: {}", file.display()));
             Ok(ExitCode::SUCCESS)
         }
     }
@@ -121,7 +144,8 @@ fn report(root: &Path, against: &str, changes: &[Change]) -> Result<String> {
         lines.push(format!("  {path}: {}: {}", change.what, change.effect.describe()));
     }
     let breaking = changes.iter().filter(|change| change.effect.is_breaking()).count();
-    lines.push(format!("{} changes against {against}, {breaking} of them breaking", changes.len()));
+    let noun = if changes.len() == 1 { "change" } else { "changes" };
+    lines.push(format!("{} {noun} against {against}, {breaking} breaking", changes.len()));
     if breaking > 0 {
         lines.push("a breaking change is a new version of the type, beside the old one".to_owned());
     }

@@ -28,6 +28,7 @@ pub mod subscriber;
 pub mod tail;
 pub mod tools;
 pub mod twenty_orders;
+pub mod types;
 pub mod unsupported;
 
 pub use api::Api;
