@@ -95,8 +95,9 @@ fn sample(event_type: EventType, samples: &BTreeMap<EventType, String>) -> Strin
     samples.get(&event_type).cloned().unwrap_or_default()
 }
 
+/// With the source, without which the bus lets no other account make a rule.
 fn pattern(event_type: EventType) -> String {
-    format!("EventPattern:\n  detail-type: [{}]\n", event_type.as_str())
+    format!("EventPattern:\n  source: [{}]\n  detail-type: [{}]\n", event_type.source(), event_type.as_str())
 }
 
 fn rows(event_type: EventType) -> Vec<Row> {
@@ -153,6 +154,15 @@ fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
+/// HTML of a text, in which what stands between backticks is code.
+fn as_code(text: &str) -> String {
+    let parts = text.split('`').enumerate().map(|(index, part)| match index % 2 {
+        0 => escaped(part),
+        _ => format!("<code>{}</code>", escaped(part)),
+    });
+    parts.collect()
+}
+
 fn html(flow: &Flow, samples: &BTreeMap<EventType, String>) -> String {
     let mut body = String::new();
     for event_type in EventType::ALL {
@@ -166,8 +176,8 @@ fn html(flow: &Flow, samples: &BTreeMap<EventType, String>) -> String {
                 "<tr><td><code>{}</code></td><td>{}</td><td>{}</td><td>{}</td></tr>",
                 escaped(&row.field),
                 escaped(&row.kind),
-                escaped(&row.rule.replace("**", "").replace('`', "")),
-                escaped(&row.meaning)
+                as_code(&row.rule.replace("**", "")),
+                as_code(&row.meaning)
             );
         }
         add!(
