@@ -59,7 +59,13 @@ fn render(listing: Listing, endpoint: &str) -> String {
             variables.entry(name).or_insert(value);
         }
     }
-    variables.into_iter().map(|(name, value)| format!("{name}={value}\n")).collect()
+    variables.into_iter().map(|(name, value)| format!("{name}={}\n", quoted(&value))).collect()
+}
+
+/// What holds a space must be quoted, and what holds a quote must be in another kind of quotes.
+fn quoted(value: &str) -> String {
+    let quote = ['\'', '"', '`'].into_iter().find(|quote| !value.contains(*quote)).unwrap_or('\'');
+    format!("{quote}{value}{quote}")
 }
 
 #[cfg(test)]
@@ -70,12 +76,15 @@ mod tests {
     fn the_variables_of_all_functions_stand_in_one_file() {
         let listing = r#"{"Functions": [
             {"Environment": {"Variables": {"BUS_NAME": "b", "QUEUE_URL": "first"}}},
-            {"Environment": {"Variables": {"QUEUE_URL": "second", "STOCK_TABLE": "s"}}},
+            {"Environment": {"Variables": {"QUEUE_URL": "second", "CONSUMERS": "a 20; b 10;", "NAMES": "it's", "STOCK": ""}}},
             {}
         ]}"#;
         let file = render(serde_json::from_str(listing).unwrap(), "http://127.0.0.1:1");
         let lines: Vec<&str> = file.lines().filter(|line| !line.starts_with("AWS_")).collect();
-        assert_eq!(lines, ["BUS_NAME=b", "QUEUE_URL=first", "STOCK_TABLE=s"]);
-        assert!(file.contains("AWS_ENDPOINT_URL=http://127.0.0.1:1\n"));
+        assert_eq!(
+            lines,
+            ["BUS_NAME='b'", "CONSUMERS='a 20; b 10;'", "NAMES=\"it's\"", "QUEUE_URL='first'", "STOCK=''"]
+        );
+        assert!(file.contains("AWS_ENDPOINT_URL='http://127.0.0.1:1'\n"));
     }
 }
