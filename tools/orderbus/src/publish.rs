@@ -109,7 +109,8 @@ pub fn known_type(type_name: &str) -> Result<EventType> {
     })
 }
 
-/// Sets one field: `data.total.amountMinor=1250`, `data.lines.0.sku=MUG`. What is not JSON is a text.
+/// Sets one field: `data.total.amountMinor=1250`, `data.lines.0.sku=MUG`. What is not JSON is a text, and so is every attribute
+/// of the CloudEvent itself: `id=7` is the text 7.
 ///
 /// # Errors
 /// When it has no `=`, or leads through something that is neither object nor list.
@@ -118,7 +119,11 @@ pub fn set(event: &mut Value, assignment: &str) -> Result<()> {
         .split_once('=')
         .filter(|(path, _)| !path.is_empty())
         .with_context(|| format!("{assignment}: write it as data.field=value"))?;
-    let value = serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned()));
+    let text = || Value::String(value.to_owned());
+    let value = match serde_json::from_str(value) {
+        Ok(Value::Number(_) | Value::Bool(_)) if !path.contains('.') => text(),
+        read => read.unwrap_or_else(|_| text()),
+    };
     let mut place = event;
     for name in path.split('.') {
         if place.is_null() {
@@ -331,6 +336,8 @@ mod tests {
         }
         let line = json!({"sku": "MUG=BLUE", "quantity": 5});
         assert_eq!(event, json!({"id": "e-1", "data": {"lines": [line], "new": {"inner": true}}}));
+        set(&mut event, "id=7").unwrap();
+        assert_eq!(event["id"], "7");
         let refused = |assignment: &str| set(&mut event.clone(), assignment).unwrap_err().to_string();
         assert_eq!(refused("data"), "data: write it as data.field=value");
         assert_eq!(refused("data.lines.1.sku=X"), "data.lines.1.sku: 1 is none of the 1 elements");
