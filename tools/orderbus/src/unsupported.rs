@@ -1,14 +1,18 @@
 //! What MiniStack refuses in a template, and what is done instead.
 
 use std::collections::BTreeMap;
+use std::fs;
 
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::http;
 use crate::ministack::MiniStack;
 use crate::stack::Stack;
+use crate::{http, repository};
+
+/// Where they stand.
+pub(crate) const FILE: &str = "tools/orderbus/ministack-unsupported.toml";
 
 /// One resource that the template leaves out on this machine.
 #[derive(Debug, Deserialize)]
@@ -30,9 +34,12 @@ pub enum Call {
 /// Every exemption, by the logical id of its resource.
 ///
 /// # Errors
-/// When `ministack-unsupported.toml` is malformed.
+/// When `ministack-unsupported.toml` cannot be read.
 pub fn exemptions() -> Result<BTreeMap<String, Exemption>> {
-    toml::from_str(include_str!("../ministack-unsupported.toml")).context("ministack-unsupported.toml")
+    // Read while it runs: a new subscriber adds to it, and is not to have all of this compiled anew.
+    let text =
+        fs::read_to_string(repository::root().join(FILE)).with_context(|| format!("cannot read {FILE}"))?;
+    toml::from_str(&text).context(FILE)
 }
 
 /// Makes every call that stands in for a resource. Calls that were made before are not made again.
@@ -75,7 +82,6 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::repository;
 
     fn template() -> Value {
         catalogue::template::read(&repository::root(), "template.yaml").unwrap()
