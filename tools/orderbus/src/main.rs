@@ -222,9 +222,9 @@ enum SubscriberCommand {
         /// Its folder
         folder: PathBuf,
     },
-    /// Show what the function of a stack of its own has logged on this machine
+    /// Show what a function has logged on this machine
     Logs {
-        /// Its folder
+        /// Its folder: that of a stack of its own, or functions/order-placed
         folder: PathBuf,
     },
 }

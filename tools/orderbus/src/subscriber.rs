@@ -11,13 +11,14 @@ use serde_json::{Value, json};
 
 use crate::ministack::MiniStack;
 use crate::rules::Pattern;
+use crate::sam::Application;
 use crate::tools::Tools;
-use crate::{Progress, publish, sam};
+use crate::unsupported::FILE as EXEMPTIONS;
+use crate::{Progress, publish, repository, sam};
 
 const LOGS: &str = include_str!("subscriber/logs.py");
 /// A consumer like any other: wherever template.yaml registers it, a new one is registered as well.
 const MODEL: (&str, &str) = ("OrderTracker", "order-tracker");
-const EXEMPTIONS: &str = "tools/orderbus/ministack-unsupported.toml";
 /// The block before which a new one stands.
 const NEXT_BLOCK: &str = "  # DLQ-REPROCESSOR\n";
 const RULER: &str = "  # ==";
@@ -161,6 +162,8 @@ pub fn inside(root: &Path, wish: &Wish) -> Result<Vec<String>> {
     fs::write(&file, extended).context("cannot write template.yaml")?;
     fs::write(&exemptions, exempted).with_context(|| format!("cannot write {EXEMPTIONS}"))?;
     lock_and_format(root, &wish.name)?;
+    // The catalogue says who listens.
+    catalogue::write(root)?;
     let Wish { name, .. } = wish;
     Ok(vec![
         format!("functions/{name}/src/{}.rs: what it does about the event", wish.fill("@use_case@")),
@@ -169,6 +172,10 @@ pub fn inside(root: &Path, wish: &Wish) -> Result<Vec<String>> {
         ),
         format!("template.yaml, block {}: stores and rights that it needs", name.to_uppercase()),
         "cargo orderbus test, then cargo orderbus local".to_owned(),
+        format!(
+            "cargo orderbus publish {}, then cargo orderbus subscriber logs functions/{name}",
+            wish.event_type.as_str()
+        ),
     ])
 }
 
@@ -207,6 +214,12 @@ fn ensure_new_package(root: &Path, name: &str) -> Result<()> {
         let place = root.join(parent).join(name);
         ensure!(!place.exists(), "{parent}/{name} is there already");
     }
+    // A dependency of this name would be another crate of the same name wherever both are known.
+    let lock = fs::read_to_string(root.join("Cargo.lock")).context("cannot read Cargo.lock")?;
+    let crate_name = snake_case(name);
+    let packages = lock.lines().filter_map(|line| line.strip_prefix("name = \"")?.strip_suffix('"'));
+    let is_taken = packages.map(snake_case).any(|taken| taken == crate_name);
+    ensure!(!is_taken, "{name} is the name of a package that is used here: add a word");
     Ok(())
 }
 
@@ -418,15 +431,20 @@ fn has_program(name: &str) -> bool {
     command.status().is_ok_and(|status| status.success())
 }
 
-/// What the function of a stack of its own has logged on this machine.
+/// What a function has logged on this machine: of a stack of its own, or of this repository, by its folder.
 ///
 /// # Errors
 /// When it is not deployed there.
 pub fn logs(tools: &Tools, folder: &Path, ministack: &MiniStack) -> Result<String> {
-    let stack_name = sam::stack_name_of(folder)?;
+    let inside = function_of_this_repository(folder);
+    let stack_name = match inside {
+        Some(_) => Application::Orderbus.local_stack_name()?,
+        None => sam::stack_name_of(folder)?,
+    };
     let mut command = tools.command("python");
     sam::address_to(&mut command, &ministack.endpoint());
-    command.args(["-c", LOGS, &stack_name]).stdin(Stdio::null());
+    command.args(["-c", LOGS, &stack_name]).args(inside.map(|name| format!("{}Logs", camel_case(&name))));
+    command.stdin(Stdio::null());
     let output = command.output().context("cannot start Python")?;
     if !output.status.success() {
         let errors = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -435,10 +453,16 @@ pub fn logs(tools: &Tools, folder: &Path, ministack: &MiniStack) -> Result<Strin
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
+/// `functions/order-placed` → `order-placed`.
+fn function_of_this_repository(folder: &Path) -> Option<String> {
+    let (place, functions) =
+        (folder.canonicalize().ok()?, repository::root().join("functions").canonicalize().ok()?);
+    (place.parent() == Some(&functions)).then(|| place.file_name()?.to_str().map(str::to_owned)).flatten()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::repository;
 
     fn wish(condition: Option<&str>) -> Wish {
         Wish::new("gift-wrapper", "orders.order-confirmed.v1", condition).unwrap()
@@ -454,6 +478,15 @@ mod tests {
         }
         for name in ["handler", "match", "test"] {
             assert!(Wish::new(name, "orders.order-confirmed.v1", None).is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_function_of_this_repository_is_known_by_its_folder() {
+        let functions = repository::root().join("functions");
+        assert_eq!(function_of_this_repository(&functions.join("order-api/")).as_deref(), Some("order-api"));
+        for other in [functions.join("order-api/src"), functions.join("none"), functions] {
+            assert_eq!(function_of_this_repository(&other), None, "{}", other.display());
         }
     }
 
@@ -483,6 +516,11 @@ mod tests {
                 .to_string()
                 .contains("functions/order-placed is there already")
         );
+        for name in ["serde", "lambda-runtime"] {
+            let wish = Wish::new(name, "orders.order-placed.v1", None).unwrap();
+            let error = inside(&root, &wish).unwrap_err().to_string();
+            assert!(error.contains("is the name of a package"), "{error}");
+        }
         let template = fs::read_to_string(root.join("template.yaml")).unwrap();
         let twice = with_block(&with_block(&template, &wish(None)).unwrap(), &wish(None));
         assert!(twice.unwrap_err().to_string().contains("template.yaml has GiftWrapperRule: already"));
