@@ -2,6 +2,8 @@
 //! [`Judge`]s.
 
 pub mod chaos;
+mod copy;
+pub mod documented;
 mod dynamodb_local;
 mod inbox;
 mod judge;
@@ -26,6 +28,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::chaos::FaultProxy;
 
+pub use copy::Copy;
 pub use inbox::Inbox;
 pub use judge::Judge;
 

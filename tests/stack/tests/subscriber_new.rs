@@ -8,24 +8,24 @@
     reason = "a test that cannot go on has failed"
 )]
 
-use std::fs;
 use std::path::Path;
 use std::process::Command;
 
 use orderbus::subscriber::{self, Wish};
 use orderbus::tools::Tools;
-use orderbus::{Progress, repository, sam};
+use orderbus::{Progress, sam};
+use stack_tests::Copy;
 
 #[test]
 fn a_new_function_compiles_and_passes_at_once() {
-    let copy = tempfile::Builder::new().prefix("orderbus-copy-").tempdir().unwrap();
-    let root = copy.path();
-    copy_folder(&repository::root(), root);
+    let copy = Copy::of_the_repository().unwrap();
+    let root = &copy.root();
     let condition = r#"{"data": {"total": {"currency": ["EUR"]}}}"#;
     let wish = Wish::new("gift-wrapper", "orders.order-confirmed.v1", Some(condition)).unwrap();
     assert_eq!(wish.doubts().unwrap(), [""; 0]);
     subscriber::inside(root, &wish).unwrap();
 
+    assert_eq!(catalogue::drift(root).unwrap(), [""; 0], "the catalogue knows of it");
     succeed(cargo(root).args(["fmt", "--package", "gift-wrapper", "--check"]));
     // All packages, so that every dependency has the features with which it is compiled already.
     let target = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
@@ -61,21 +61,4 @@ fn succeed(command: &mut Command) {
     let text =
         String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{command:?}\n{text}");
-}
-
-fn copy_folder(from: &Path, to: &Path) {
-    const LEFT_OUT: [&str; 6] = [".git", "target", ".tools", ".local", ".aws-sam", "node_modules"];
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let name = entry.file_name();
-        if LEFT_OUT.iter().any(|left_out| name == *left_out) {
-            continue;
-        }
-        if entry.file_type().unwrap().is_dir() {
-            copy_folder(&entry.path(), &to.join(name));
-        } else {
-            fs::copy(entry.path(), to.join(name)).unwrap();
-        }
-    }
 }

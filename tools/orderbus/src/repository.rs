@@ -19,8 +19,10 @@ pub fn local_state() -> PathBuf {
     root().join(".local")
 }
 
-/// The Python programs that the local stack needs. Ignored by git.
+/// The Python programs that the local stack needs. Ignored by git. Where this is a link, several copies of the repository
+/// share them; they are installed for the place where they are.
 #[must_use]
 pub fn tools() -> PathBuf {
-    root().join(".tools")
+    let folder = root().join(".tools");
+    folder.canonicalize().unwrap_or(folder)
 }
