@@ -136,7 +136,7 @@ async fn settle(
     // Of several with one id, the first asks for it.
     let is_first = |index: usize| claims[..index].iter().all(|before| before.id != claims[index].id);
     let first = (0..claims.len()).filter(|index| is_first(*index));
-    let admissions: Vec<_> = first.map(|index| admit(ledger, at, &claims[index])).collect();
+    let admissions: Vec<_> = first.map(|index| admit(ledger, at, claims[index])).collect();
     let mut standing: BTreeMap<EventId, Standing> = join_all(admissions).await.into_iter().collect();
 
     let mut publishing: Vec<Outbound> = Vec::new();

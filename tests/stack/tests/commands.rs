@@ -263,7 +263,7 @@ fn what_is_documented_is_in_the_table(root: &Path) {
                     assert!(is_there || command.contains('|'), "{command}: no form has {option}");
                 }
                 let begins = |form: &&str| form.split(' ').take(3).eq(command.split(' ').take(3));
-                assert!(forms.iter().all(|(form, _)| begins(&form)), "{command}");
+                assert!(forms.iter().all(|(form, _)| begins(form)), "{command}");
             }
             _ => {}
         }
@@ -352,7 +352,7 @@ impl World {
             "{}:{}:{}",
             self.programs.display(),
             self.root().join(".tools/python/bin").display(),
-            std::env::var("PATH").unwrap()
+            std::env::var_os("PATH").unwrap_or_default().display()
         );
         shell.env("PATH", path).env("CARGO", cargo).env("PROGRAMS", &self.programs);
         shell.env("CARGO_TARGET_DIR", target_directory());
