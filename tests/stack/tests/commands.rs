@@ -101,7 +101,7 @@ const TABLE: &[(&str, How)] = &[
     ("export PATH=\"$PWD/.tools/python/bin:$PATH\"", Typed("")),
     ("cargo lambda watch --invoke-address 127.0.0.1", By(invoke_by_hand)),
     (
-        "cargo lambda invoke inventory-updater --data-file events/samples/inventory-updater/order-placed.json",
+        "cargo lambda invoke inventory-updater --invoke-address 127.0.0.1 --data-file events/samples/inventory-updater/order-placed.json",
         By(|_| ()), // while the one before runs
     ),
     // Dead letters.
@@ -603,7 +603,7 @@ fn invoke_by_hand(world: &World) {
     let mut shell = world.shell("exec cargo lambda watch --invoke-address 127.0.0.1");
     let output = File::create(&log).unwrap();
     let mut watch = Running::start(shell.stdout(output.try_clone().unwrap()).stderr(output));
-    let invoke = "cargo lambda invoke inventory-updater --data-file events/samples/inventory-updater/order-placed.json";
+    let invoke = "cargo lambda invoke inventory-updater --invoke-address 127.0.0.1 --data-file events/samples/inventory-updater/order-placed.json";
     let answer = eventually(PATIENCE, || {
         assert!(watch.child.try_wait().unwrap().is_none(), "{}", fs::read_to_string(&log).unwrap());
         let output = world.shell(invoke).output().unwrap();
