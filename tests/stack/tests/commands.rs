@@ -305,7 +305,9 @@ impl World {
     }
 
     /// `cargo orderbus` builds everything, and becomes the tool. Here it is built once; from then on the shell's `cargo`
-    /// becomes the tool at once. `sam build` moves programs of the workspace while it works, so they are copied.
+    /// becomes the tool at once, and says as `cargo run` does where the repository is. Nobody else may be told so: some
+    /// build scripts (that of ring) run again when the package in the environment changes. `sam build` moves programs of
+    /// the workspace while it works, so they are copied.
     fn copy_programs(&self) {
         let lock = File::create(repository::tools().join("build-lock")).unwrap();
         lock.lock().unwrap();
@@ -325,7 +327,7 @@ impl World {
             if [ \"$1\" != orderbus ]; then exec \"$CARGO\" \"$@\"; fi\n\
             shift\n\
             case \"$1\" in bench | sim) program=\"$1\"; shift ;; *) program=orderbus ;; esac\n\
-            exec \"$PROGRAMS/$program\" \"$@\"\n";
+            CARGO_MANIFEST_DIR=\"$PWD/tools/launcher\" exec \"$PROGRAMS/$program\" \"$@\"\n";
         fs::write(&cargo, text).unwrap();
         fs::set_permissions(&cargo, fs::Permissions::from_mode(0o755)).unwrap();
     }
@@ -356,8 +358,6 @@ impl World {
         );
         shell.env("PATH", path).env("CARGO", cargo).env("PROGRAMS", &self.programs);
         shell.env("CARGO_TARGET_DIR", target_directory());
-        // Where the tool takes its repository from, as `cargo run` says it.
-        shell.env("CARGO_MANIFEST_DIR", self.root().join("tools/launcher"));
         for variable in
             ["AWS_PROFILE", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ACCESS_KEY_ID", "AWS_SESSION_TOKEN"]
         {
