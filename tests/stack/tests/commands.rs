@@ -599,7 +599,8 @@ fn hear_of_an_order_inside(world: &World) {
 
 /// One function, started by cargo-lambda, and a sample that is sent to it.
 fn invoke_by_hand(world: &World) {
-    let log = world.root().join("watch.log");
+    // Beside the copy: what changes in it starts the function anew.
+    let log = world.programs.join("watch.log");
     let mut shell = world.shell("exec cargo lambda watch --invoke-address 127.0.0.1");
     let output = File::create(&log).unwrap();
     let mut watch = Running::start(shell.stdout(output.try_clone().unwrap()).stderr(output));
