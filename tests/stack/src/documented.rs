@@ -147,9 +147,9 @@ npm ci
         let expected = [
             (3, "cargo orderbus local"),
             (4, "unknown --flag '{\"a\": 1}'"),
-            (14, "npm ci"),
-            (21, "A=b; C=d"),
-            (22, "curl \"$A\" --silent"),
+            (13, "npm ci"),
+            (20, "A=b; C=d"),
+            (21, "curl \"$A\" --silent"),
         ];
         let commands: Vec<(usize, &str)> =
             commands.iter().map(|(line, command)| (*line, command.as_str())).collect();
