@@ -233,7 +233,8 @@ impl MemoryQueues {
         let mut state = lock(&self.state);
         let queue = &mut state.queues[queue.0];
         queue.forget(now_ms);
-        queue.by_visibility.range(..=(now_ms, u64::MAX)).take(count).count() == count
+        queue.messages.len() >= count
+            && queue.by_visibility.range(..=(now_ms, u64::MAX)).take(count).count() == count
     }
 
     /// How many messages there are, hidden ones included.

@@ -131,7 +131,7 @@ impl Figures {
 }
 
 /// The most orders of one seed. An archiver's batch holds those of all.
-const ORDERS_MAX: usize = 24;
+const ORDERS_MAX: usize = 40;
 
 /// The queues that poison is put in, and what is put there.
 pub(crate) const POISONED: [&str; 6] = [
