@@ -550,6 +550,14 @@ mod tests {
         assert_eq!(removed, [""; 0]);
     }
 
+    /// `sam build` installs a function's dependencies without those of its development.
+    #[test]
+    fn what_bundles_typescript_is_installed_by_the_build() {
+        let manifest: Value =
+            serde_json::from_str(include_str!("subscriber/alone/typescript/package.json")).unwrap();
+        assert!(manifest["dependencies"]["esbuild"].is_string(), "{manifest}");
+    }
+
     #[test]
     fn nothing_is_left_to_fill_in() {
         for language in [Language::Python, Language::Typescript, Language::Rust] {
