@@ -71,7 +71,7 @@ pub enum ReprocessorConfigError {
         "CONSUMERS: {0:?} is not `name queue dead-letter-queue concurrency batch-size catalogue|anything`"
     )]
     NotAConsumer(String),
-    /// `UNDELIVERED_QUEUE_URL` or `QUARANTINE_QUEUE_URL` is not an address.
+    /// `BUS_DEAD_LETTER_QUEUE_URL`, `UNDELIVERED_QUEUE_URL` or `QUARANTINE_QUEUE_URL` is not an address.
     #[error("{0} is not the address of a queue")]
     NotAQueue(&'static str),
 }
@@ -107,9 +107,11 @@ impl Config {
             Ok::<_, ReprocessorConfigError>((base.to_owned(), queue.to_owned()))
         };
         let (queue_url_base, undelivered) = queue("UNDELIVERED_QUEUE_URL")?;
+        let (_, bus) = queue("BUS_DEAD_LETTER_QUEUE_URL")?;
         let (_, quarantine) = queue("QUARANTINE_QUEUE_URL")?;
         let queues = Queues {
             consumers: consumers(&read("CONSUMERS")?)?,
+            bus,
             undelivered,
             quarantine,
             checkout_arn: read("CHECKOUT_ARN")?,
@@ -191,6 +193,7 @@ mod tests {
             ("LEDGER_TABLE", "ledger".to_owned()),
             ("QUARANTINE_BUCKET", "bucket".to_owned()),
             ("ALERT_TOPIC_ARN", "arn:topic".to_owned()),
+            ("BUS_DEAD_LETTER_QUEUE_URL", queue("bus-dead")),
             ("UNDELIVERED_QUEUE_URL", queue("undelivered")),
             ("QUARANTINE_QUEUE_URL", queue("quarantine")),
             ("CHECKOUT_ARN", "arn:checkout".to_owned()),
@@ -225,8 +228,9 @@ mod tests {
         let base = "https://sqs.eu-central-1.amazonaws.com/111122223333";
         let urls = config.dead_letter_queue_urls();
         assert_eq!(urls[&placed.dead_letter_queue], format!("{base}/s-OrderPlacedDeadLetterQueue-2"));
-        assert_eq!(urls.len(), 4);
+        assert_eq!(urls.len(), 5);
         assert_eq!(config.consumer_queue_urls()["order-placed"], format!("{base}/s-OrderPlacedQueue-1"));
+        assert_eq!(config.settings.queues.bus, "bus-dead");
         assert_eq!(config.settings.queues.undelivered, "undelivered");
     }
 

@@ -1,3 +1,4 @@
+use contracts::Refusal;
 use domain::{Attempt, Failure, RedriveKey, RedriveReason, RedriveRecord, RedriveState, Timestamp};
 use ports::Target;
 use sha2::{Digest, Sha256};
@@ -72,7 +73,10 @@ pub(crate) fn decide(
     if record.attempt.number > policy.redrives_max {
         let RedriveReason { code, text } = &record.reason;
         let text = format!("failed {} times, the last time as {code}: {text}", record.attempt.number);
-        return Decision::Quarantine(RedriveReason { code: "attempts_exhausted".to_owned(), text });
+        return Decision::Quarantine(RedriveReason {
+            code: Refusal::AttemptsExhausted.code().to_owned(),
+            text,
+        });
     }
     let is_due = now >= record.due_at || record.state == RedriveState::Released;
     if is_due || is_urgent || is_about_to_expire(letter, now) {

@@ -1,4 +1,4 @@
-use contracts::{BusEvent, DecodeError};
+use contracts::{BusEvent, DecodeError, Refusal};
 use domain::{Attempt, Concerning, RedriveKey, RedriveReason, Timestamp};
 use ports::{
     CONSUMER_ATTRIBUTE, DeadLetter, REASON_ATTRIBUTE, REASON_CODE_ATTRIBUTE, Target, attempt_carried,
@@ -7,6 +7,8 @@ use ports::{
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
+
+use crate::encrypted_event;
 
 /// The longest text that is taken over from what a service says of a failure.
 const TEXT_LENGTH_MAX: usize = 300;
@@ -42,6 +44,8 @@ pub struct Consumer {
 pub struct Queues {
     /// Every consumer of the stack.
     pub consumers: Vec<Consumer>,
+    /// What the bus itself could not handle.
+    pub bus: String,
     /// What the bus could not deliver.
     pub undelivered: String,
     /// What consumers can never handle.
@@ -54,7 +58,12 @@ impl Queues {
     /// Their names.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         let consumers = self.consumers.iter().map(|consumer| consumer.dead_letter_queue.as_str());
-        consumers.chain([self.undelivered.as_str(), self.quarantine.as_str()])
+        consumers.chain([self.bus.as_str(), self.undelivered.as_str(), self.quarantine.as_str()])
+    }
+
+    /// The account of the bus: that of the checkout beside it.
+    fn own_account(&self) -> Option<&str> {
+        self.checkout_arn.split(':').nth(4)
     }
 
     /// Where a message goes back to that is counted under this name. `None` when this stack has no such target.
@@ -104,10 +113,11 @@ impl Letter {
     /// Reads a dead letter. Nothing in it can keep it from being read.
     #[must_use]
     pub fn read(dead_letter: DeadLetter, queues: &Queues) -> Self {
-        let decoded = contracts::decode(&dead_letter.body);
+        let decoded = contracts::decode(&dead_letter.body, queues.own_account());
         let origin = Origin::of(&dead_letter, queues);
+        // Not the event's id: another sender's event may have the same.
         let message = match &decoded {
-            Ok(event) => event.event.id.as_str().to_owned(),
+            Ok(event) => event.identity().as_str().to_owned(),
             Err(_) => hash(&dead_letter.body),
         };
         let carried = match origin.target {
@@ -117,12 +127,21 @@ impl Letter {
             }
             _ => attempt_carried(|name| attribute(&dead_letter, name)),
         };
-        let unreadable = decoded.as_ref().err().filter(|_| origin.takes == Takes::Catalogue);
-        let (is_permanent, reason) = match (origin.verdict, unreadable) {
+        let is_for_the_bus = origin.target == Some(Target::Bus);
+        let unreadable = decoded.as_ref().err().filter(|error| {
+            origin.takes == Takes::Catalogue
+                || (is_for_the_bus && matches!(error, DecodeError::NotPermitted { .. }))
+        });
+        let is_foreign = is_for_the_bus
+            && decoded.as_ref().is_ok_and(|event| matches!(event.origin, contracts::Origin::Account(_)));
+        // Before all else: whatever queue it lies in, and whether or not its target is known, it can go nowhere as it is.
+        let encrypted = encrypted_event::reason(&dead_letter.body);
+        let (is_permanent, reason) = match (encrypted.or(origin.verdict), unreadable) {
             (Some(verdict), _) => (true, verdict),
             (None, Some(error)) => {
                 (true, RedriveReason { code: error.code().into(), text: error.to_string() })
             }
+            (None, None) if is_foreign => (true, foreign_account()),
             (None, None) => (false, origin.reason),
         };
         Self {
@@ -135,6 +154,15 @@ impl Letter {
             is_permanent,
             dead_letter,
         }
+    }
+}
+
+/// Put back by this account, an event of another account would count as one of this account.
+fn foreign_account() -> RedriveReason {
+    RedriveReason {
+        code: Refusal::ForeignAccount.code().to_owned(),
+        text: "the bus could not take an event of another account; ask that account to publish it again"
+            .to_owned(),
     }
 }
 
@@ -155,7 +183,7 @@ impl Origin {
         if letter.queue == queues.quarantine {
             return Self::quarantine(letter, queues);
         }
-        if letter.queue == queues.undelivered {
+        if letter.queue == queues.bus || letter.queue == queues.undelivered {
             return Self::undelivered(letter, queues);
         }
         let consumer = queues.consumers.iter().find(|consumer| consumer.dead_letter_queue == letter.queue);
@@ -167,7 +195,7 @@ impl Origin {
             // SQS keeps the time of the first sending, not that of the last delivery.
             failed_at: None,
             reason: RedriveReason {
-                code: "deliveries_exhausted".to_owned(),
+                code: Refusal::DeliveriesExhausted.code().to_owned(),
                 text: format!("every delivery failed; the logs of {name} say why"),
             },
             verdict: None,
@@ -193,10 +221,10 @@ impl Origin {
                 }
             }
         };
-        let code = attribute(letter, "ERROR_CODE").unwrap_or("undelivered");
+        let code = attribute(letter, "ERROR_CODE").unwrap_or(Refusal::Undelivered.code());
         let text = attribute(letter, "ERROR_MESSAGE").unwrap_or("EventBridge does not say why");
         let verdict = target.is_none().then(|| RedriveReason {
-            code: "unknown_target".to_owned(),
+            code: Refusal::UnknownTarget.code().to_owned(),
             text: format!("{consumer} is no target of this stack"),
         });
         Self {
@@ -215,7 +243,8 @@ impl Origin {
     fn quarantine(letter: &DeadLetter, queues: &Queues) -> Self {
         let consumer = shortened(attribute(letter, CONSUMER_ATTRIBUTE).unwrap_or("unknown")).to_owned();
         let verdict = RedriveReason {
-            code: shortened(attribute(letter, REASON_CODE_ATTRIBUTE).unwrap_or("refused")).to_owned(),
+            code: shortened(attribute(letter, REASON_CODE_ATTRIBUTE).unwrap_or(Refusal::Refused.code()))
+                .to_owned(),
             text: shortened(attribute(letter, REASON_ATTRIBUTE).unwrap_or("it does not say why")).to_owned(),
         };
         Self {

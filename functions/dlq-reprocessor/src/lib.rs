@@ -3,7 +3,7 @@
 //! | | |
 //! |---|---|
 //! | Trigger | a schedule, every minute; by hand `orderbus dlq …`, which is this library |
-//! | Reads | every consumer's dead-letter queue, `UndeliveredQueue`, `QuarantineQueue` |
+//! | Reads | every consumer's dead-letter queue, `BusDeadLetterQueue`, `UndeliveredQueue`, `QuarantineQueue` |
 //! | Writes | the ledger, 1 conditional update a message (2 that it has to wait, 3 that it is given up on); an object for each message in quarantine |
 //! | Emits | `ops.event-quarantined.v1`; an alert to whoever is on call |
 //! | Dedupe key | consumer and event id, and the attempt that travels with the message |
@@ -17,6 +17,7 @@
 
 mod config;
 mod decide_redrive;
+mod encrypted_event;
 mod handler;
 mod letter;
 mod pacer;

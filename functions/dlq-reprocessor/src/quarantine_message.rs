@@ -1,6 +1,9 @@
 use std::collections::BTreeMap;
 
-use contracts::{Cause, Event, EventQuarantined, format_timestamp, quarantine_id};
+use contracts::{
+    Cause, Event, EventQuarantined, MESSAGE_LENGTH_MAX, NAME_LENGTH_MAX, Refusal, format_timestamp,
+    quarantine_id, to_line,
+};
 use domain::{EventId, InvalidId, QuarantineId, RedriveRecord, Timestamp};
 use ports::{Alert, QuarantineObject};
 
@@ -37,9 +40,10 @@ pub(crate) fn event(record: &RedriveRecord) -> Result<Event, InvalidId> {
     };
     let data = EventQuarantined {
         quarantine_id: id.as_str().to_owned(),
-        consumer: concerning.consumer.clone(),
-        reason_code: record.reason.code.clone(),
-        reason: record.reason.text.clone(),
+        // These can hold what a sender or EventBridge wrote.
+        consumer: to_line(&concerning.consumer, NAME_LENGTH_MAX),
+        reason_code: to_line(&record.reason.code, NAME_LENGTH_MAX),
+        reason: to_line(&record.reason.text, MESSAGE_LENGTH_MAX),
         attempts: record.attempt.number,
         first_failed_at: format_timestamp(record.first_failed_at),
         last_failed_at: format_timestamp(record.last_failed_at),
@@ -84,17 +88,21 @@ fn line(record: &RedriveRecord, others: usize, command: &str) -> String {
         number => format!("after {number} attempts since {since}"),
     };
     let others = if others == 0 { String::new() } else { format!(", and on {} alike", messages(others)) };
+    let which = if others.is_empty() {
+        id.to_string()
+    } else {
+        format!("--queue {} --reason {}", concerning.consumer, record.reason.code)
+    };
+    let release = if record.reason.code == Refusal::EncryptedEvent.code() {
+        "It cannot be released as it is.".to_owned()
+    } else {
+        format!("When the cause is mended: {command} dlq release {which}")
+    };
     format!(
-        "{} gave up on {event_type}{order} {attempts}{others}. {}: {}. Look: {command} dlq show {id}. \
-         When the cause is mended: {command} dlq release {}",
+        "{} gave up on {event_type}{order} {attempts}{others}. {}: {}. Look: {command} dlq show {id}. {release}",
         concerning.consumer,
         record.reason.code,
         record.reason.text.replace(['\n', '\r'], " ").trim_end_matches('.'),
-        if others.is_empty() {
-            id.to_string()
-        } else {
-            format!("--queue {} --reason {}", concerning.consumer, record.reason.code)
-        },
     )
 }
 

@@ -2,6 +2,7 @@ use contracts::quarantine_id;
 use domain::{QuarantineId, RedriveState};
 use ports::{PortError, QuarantineStore, Redrive, RedriveLedger, RedriveTargets, Target};
 
+use crate::encrypted_event;
 use crate::letter::Queues;
 
 /// A message that was brought back.
@@ -26,6 +27,9 @@ pub enum ReleaseError {
     /// Its quarantine is still under way.
     #[error("{0} is still on its way into quarantine; try again in a minute")]
     TooEarly(QuarantineId),
+    /// EventBridge encrypted it: nobody can handle it as it is.
+    #[error("{0} is an event that EventBridge encrypted")]
+    Encrypted(QuarantineId),
     /// Whoever was to handle it is not there.
     #[error("{0} was meant for {1}, which is no target of this stack")]
     NoTarget(QuarantineId, String),
@@ -47,6 +51,9 @@ pub(crate) async fn release_message(
     let Some(object) = store.find(id).await.map_err(failed)? else {
         return Err(ReleaseError::Unknown(id.clone()));
     };
+    if encrypted_event::reason(&object.body).is_some() {
+        return Err(ReleaseError::Encrypted(id.clone()));
+    }
     // Without a record, which is forgotten in time, the object is all there is to go by.
     if let Some(record) = ledger.find(&object.key).await.map_err(failed)? {
         let is_newer = record.attempt.generation > object.attempt.generation;

@@ -3,7 +3,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use contracts::{Event, quarantine_id};
+use contracts::{Event, Refusal, quarantine_id};
 use domain::{Attempt, Hidden, QuarantineId, RedriveReason, RedriveRecord, RedriveState, Timestamp, Verdict};
 use futures_util::future::join_all;
 use futures_util::{StreamExt, stream};
@@ -472,7 +472,7 @@ where
             // What the target refuses for good, or what would be forgotten before the next try, is kept.
             if error.retry == Retry::Permanent || is_about_to_expire {
                 let text = format!("it could not be sent back: {} failed", error.operation);
-                let reason = RedriveReason { code: "cannot_be_sent".to_owned(), text };
+                let reason = RedriveReason { code: Refusal::CannotBeSent.code().to_owned(), text };
                 return self.quarantine(letter, record, reason, now).await;
             }
             return Err(error);
@@ -561,7 +561,7 @@ where
                     self.summary.skipped += 1;
                     // More of a consumer's own dead letters would be put off alike.
                     let queues = &self.own.settings.queues;
-                    if letter.dead_letter.queue != queues.undelivered {
+                    if ![&queues.bus, &queues.undelivered].contains(&&letter.dead_letter.queue) {
                         active.retain(|queue| *queue != letter.dead_letter.queue);
                     }
                 }

@@ -1,7 +1,7 @@
 use domain::Timestamp;
 use futures_util::{StreamExt, stream};
 use ports::{EventLake, LakeObject};
-use runtime::{Deadline, SqsBatchResponse, SqsEvent, SqsMessage, batch_response};
+use runtime::{Deadline, SqsBatchResponse, SqsEvent, SqsMessage, batch_response, own_account};
 use tokio::time::timeout_at;
 
 use crate::objects::{Message, Part, sort};
@@ -68,9 +68,11 @@ impl<L: EventLake> EventArchiver<L> {
 
 fn message((index, record): (usize, &SqsMessage)) -> Message<'_> {
     let sent_at = record.attributes.get("SentTimestamp").and_then(|ms| ms.parse().ok());
+    let sent_at = sent_at.map(Timestamp::from_unix_ms);
     Message {
         index,
         body: record.body.as_deref().unwrap_or_default(),
-        sent_at: Timestamp::from_unix_ms(sent_at.unwrap_or_default()),
+        sent_at,
+        own_account: own_account(record),
     }
 }

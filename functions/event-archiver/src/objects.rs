@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::error::Error;
 
 use domain::Timestamp;
-use lake::{Hour, Partition, Row, encode};
+use lake::{Delivery, Hour, Partition, Row, encode};
 use ports::LakeObject;
 use serde_json::Value;
 
@@ -13,7 +13,9 @@ pub(crate) struct Message<'a> {
     /// As it was delivered.
     pub(crate) body: &'a str,
     /// When it was sent to the queue: what is left to file it by when it says no time itself.
-    pub(crate) sent_at: Timestamp,
+    pub(crate) sent_at: Option<Timestamp>,
+    /// The account of the queue, which is that of the bus.
+    pub(crate) own_account: Option<&'a str>,
 }
 
 /// A batch, sorted: one part for each object that it will be, and what needs none.
@@ -44,7 +46,8 @@ pub(crate) fn sort<'a>(messages: &[Message<'a>]) -> Sorted<'a> {
     let mut parts: BTreeMap<Partition, Part<'a>> = BTreeMap::new();
     let mut replayed = 0;
     for message in messages {
-        let (partition, row) = match lake::Message::read(message.body) {
+        let delivery = Delivery { own_account: message.own_account, arrived_at: message.sent_at };
+        let (partition, row) = match lake::Message::read(message.body, delivery) {
             lake::Message::Replayed => {
                 replayed += 1;
                 continue;
@@ -53,7 +56,8 @@ pub(crate) fn sort<'a>(messages: &[Message<'a>]) -> Sorted<'a> {
                 (Partition::Events(Hour::of(row.time).unwrap_or(Hour::FIRST)), Some(*row))
             }
             lake::Message::Unreadable => {
-                (Partition::Undecodable(Hour::of(message.sent_at).unwrap_or(Hour::FIRST)), None)
+                let hour = message.sent_at.and_then(Hour::of);
+                (Partition::Undecodable(hour.unwrap_or(Hour::FIRST)), None)
             }
         };
         let part = parts.entry(partition).or_insert_with(|| Part {
@@ -109,7 +113,8 @@ impl Part<'_> {
 mod tests {
     use super::*;
 
-    const MS_PER_HOUR: i64 = 3_600_000;
+    /// 2026-01-31T13:00:00Z.
+    const SENT_AT_MS: i64 = 1_769_864_400_000;
 
     fn envelope(id: &str, time: &str) -> String {
         format!(
@@ -119,7 +124,8 @@ mod tests {
 
     /// Of each object its key, the ids or lines in it, and the messages that it keeps.
     fn written(bodies: &[&str]) -> Vec<(String, Vec<String>, Vec<usize>)> {
-        let message = |(index, body)| Message { index, body, sent_at: Timestamp::from_unix_ms(MS_PER_HOUR) };
+        let sent_at = Some(Timestamp::from_unix_ms(SENT_AT_MS));
+        let message = |(index, body)| Message { index, body, sent_at, own_account: None };
         let messages: Vec<_> = bodies.iter().copied().enumerate().map(message).collect();
         let read = |part: Part<'_>| {
             let indexes = part.indexes.clone();
@@ -159,21 +165,29 @@ mod tests {
     fn what_is_no_event_is_kept_as_it_is() {
         let objects = written(&["not\njson", "{}"]);
         assert_eq!(objects.len(), 1);
-        assert!(objects[0].0.starts_with("undecodable/dt=1970-01-01/hour=01/"), "{}", objects[0].0);
+        assert!(objects[0].0.starts_with("undecodable/dt=2026-01-31/hour=13/"), "{}", objects[0].0);
         assert_eq!(objects[0].1, ["not\njson", "{}"]);
     }
 
     #[test]
-    fn a_time_that_no_partition_can_name_is_not_followed() {
-        let odd = envelope("a", "-000001-01-31T22:00:00Z");
-        let object = &written(&[&odd])[0].0;
-        assert!(object.starts_with("events/dt=2026-01-31/hour=12/"), "{object}");
+    fn a_time_for_which_there_is_no_partition_is_not_followed() {
+        for time in [
+            "-000001-01-31T22:00:00Z",
+            "0000-01-01T00:00:00Z",
+            "2019-12-31T23:59:59Z",
+            "9999-12-31T23:59:59Z",
+        ] {
+            let odd = envelope("a", time);
+            let object = &written(&[&odd])[0].0;
+            assert!(object.starts_with("events/dt=2026-01-31/hour=12/"), "{time}: {object}");
+        }
     }
 
     #[test]
     fn a_replayed_event_is_in_the_lake_already() {
         let replayed = envelope("a", "2026-01-31T22:00:00Z").replacen('{', r#"{"replay-name":"r","#, 1);
-        let message = Message { index: 0, body: &replayed, sent_at: Timestamp::from_unix_ms(0) };
+        let sent_at = None;
+        let message = Message { index: 0, body: &replayed, sent_at, own_account: None };
         let sorted = sort(&[message]);
         assert_eq!((sorted.parts.len(), sorted.replayed), (0, 1));
     }

@@ -1,11 +1,10 @@
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
-use contracts::Reason;
+use contracts::{Reason, Refusal};
 use ports::{Clock, EventBus, EventLedger};
-use runtime::{Problem, http_body, http_response};
+use runtime::{Principal, Problem, http_body, http_response, signer};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use crate::principal::Principal;
 use crate::producers::Producers;
 use crate::publish_events::{Answer, Fate, publish_events};
 
@@ -55,11 +54,11 @@ impl<L: EventLedger, B: EventBus, C: Clock> EventGateway<L, B, C> {
         mut request: ApiGatewayV2httpRequest,
     ) -> Result<ApiGatewayV2httpResponse, Problem> {
         let caller = caller(&request)?;
-        let sources = self.producers.sources_of(&caller).ok_or_else(not_a_producer)?;
+        let producer = self.producers.find(&caller).ok_or_else(not_a_producer)?;
         let media_type = media_type(&request)?;
         let body = http_body(&mut request, BODY_BYTES_MAX)?;
         let entries = entries(&body, media_type)?;
-        let answers = publish_events(&self.ledger, &self.bus, &self.clock, sources, &entries).await;
+        let answers = publish_events(&self.ledger, &self.bus, &self.clock, producer, &entries).await;
         let count = |status: u16| answers.iter().filter(|answer| status_of(&answer.fate) == status).count();
         let (taken, failed) = (count(202), count(503));
         let refused = answers.len() - taken - failed;
@@ -70,16 +69,7 @@ impl<L: EventLedger, B: EventBus, C: Clock> EventGateway<L, B, C> {
 
 /// Whoever signed the request, which API Gateway has checked. Never anyone without a signature, whatever the route says.
 fn caller(request: &ApiGatewayV2httpRequest) -> Result<Principal, Problem> {
-    let authorizer = request.request_context.authorizer.as_ref();
-    let user_arn = authorizer.and_then(|authorizer| authorizer.iam.as_ref()?.user_arn.as_deref());
-    let user_arn = user_arn.ok_or_else(|| {
-        Problem::new(
-            403,
-            "not-signed",
-            "Nobody signed the request",
-            "Sign it with AWS Signature Version 4, for the service execute-api.",
-        )
-    })?;
+    let user_arn = signer(request).ok_or_else(Problem::not_signed)?;
     Principal::of_caller(user_arn).ok_or_else(not_a_producer)
 }
 
@@ -170,7 +160,7 @@ fn response(answers: Vec<Answer>) -> ApiGatewayV2httpResponse {
 fn status_of(fate: &Fate) -> u16 {
     match fate {
         Fate::Accepted | Fate::Duplicate => 202,
-        Fate::Forbidden => 403,
+        Fate::Forbidden | Fate::ForeignType => 403,
         Fate::Conflict => 409,
         Fate::Invalid(_) => 422,
         Fate::Unavailable => 503,
@@ -178,17 +168,25 @@ fn status_of(fate: &Fate) -> u16 {
 }
 
 fn told(Answer { id, fate }: Answer) -> Value {
-    let about = |code: &str, field: &str, message: &str| {
-        vec![Reason { field: Some(field.to_owned()), ..Reason::new(code, message) }]
+    let about = |refusal: Refusal, field: &str, message: &str| {
+        vec![Reason { field: Some(field.to_owned()), ..Reason::new(refusal.code(), message) }]
     };
     let status = status_of(&fate);
     let (outcome, errors) = match fate {
         Fate::Accepted => ("accepted", vec![]),
         Fate::Duplicate => ("duplicate", vec![]),
-        Fate::Forbidden => {
-            ("refused", about("foreign_source", "source", "must be a source that the caller publishes as"))
-        }
-        Fate::Conflict => ("refused", about("id_taken", "id", "must be new: it stands for another event")),
+        Fate::Forbidden => (
+            "refused",
+            about(Refusal::ForeignSource, "source", "must be a source that the caller publishes as"),
+        ),
+        Fate::ForeignType => (
+            "refused",
+            about(Refusal::ForeignType, "type", "must be a type that others than Orderbus publish"),
+        ),
+        Fate::Conflict => (
+            "refused",
+            about(Refusal::IdTaken, "id", "must be new: it stands for another event of the caller"),
+        ),
         Fate::Invalid(reasons) => ("refused", reasons),
         Fate::Unavailable => {
             ("failed", vec![Reason::new("unavailable", "hand the same event in again, unchanged")])

@@ -1,4 +1,4 @@
-//! Takes the events of other systems over HTTP and puts each on the bus once.
+//! Takes the events of other systems over HTTP and puts each on the bus at least once.
 //!
 //! | | |
 //! |---|---|
@@ -6,7 +6,7 @@
 //! | Reads | nothing |
 //! | Writes | an item an event in a ledger of its own: 1 conditional update when it is admitted, 1 when the bus has taken it |
 //! | Emits | what its callers hand in, above all what others alone can tell: `payments.payment-captured.v1`, `payments.payment-failed.v1`, `shipping.parcel-picked-up.v1`, `shipping.delivery-status-changed.v1`, `shipping.signature-collected.v1` |
-//! | Dedupe key | the event's id, which stands for one event for ever |
+//! | Dedupe key | producer and id of the event, which stand for one event for ever |
 //! | Failure policy | an event that its caller can mend is refused with the reasons; what passes is 503 for that event alone: the caller hands the same event in again |
 //!
 //! Ten new events cost three rounds: ten conditional updates at the same time, one PutEvents, ten marks at the same time.
@@ -18,6 +18,10 @@
 //! were used: an event that was handed in once more after its record was gone would be on the bus twice, and another
 //! event under its id would be taken for a copy of it by every consumer and by the lake.
 //!
+//! Each principal that may publish has a name of its own ([`Producer`]), which the gateway writes on every event as the
+//! CloudEvents extension `producer`, and which no caller can write. Ids belong to their producer: no producer uses up
+//! another's.
+//!
 //! An event goes on as the catalogue knows it. Fields that it does not know are left out, as `orderbus publish` leaves them
 //! out; two events that differ in nothing else are one.
 //!
@@ -26,11 +30,9 @@
 
 mod config;
 mod handler;
-mod principal;
 mod producers;
 mod publish_events;
 
 pub use config::{Config, ConfigError};
 pub use handler::{BODY_BYTES_MAX, DEPTH_MAX, EVENTS_MAX, EventGateway, NAME};
-pub use principal::Principal;
-pub use producers::{InvalidProducers, OWN_SOURCES, Producers};
+pub use producers::{InvalidProducers, OWN_SOURCES, Producer, Producers};

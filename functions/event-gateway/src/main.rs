@@ -2,7 +2,7 @@
 
 use aws::{DynamoDbEventLedger, EventBridgeEventBus, Sdk};
 use event_gateway::{Config, EventGateway};
-use runtime::{Error, SystemClock, serve, start};
+use runtime::{Error, SystemClock, serve_http, start};
 
 fn main() -> Result<(), Error> {
     start(async {
@@ -14,6 +14,6 @@ fn main() -> Result<(), Error> {
             clock: SystemClock,
             producers: config.producers,
         };
-        serve(async |request, _deadline| Ok(gateway.respond(request).await)).await
+        serve_http(async |request| gateway.respond(request).await).await
     })
 }

@@ -1,8 +1,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use contracts::EventType;
-
-use crate::principal::Principal;
+use contracts::{EventType, Origin};
+use runtime::Principal;
+use sha2::{Digest, Sha256};
 
 /// What only Orderbus itself publishes. These events follow from what its functions committed: a second voice would say
 /// what stands in no record. Whoever wants an order placed or called off asks for it by its own route.
@@ -10,7 +10,51 @@ pub const OWN_SOURCES: [&str; 3] = ["inventory", "ops", "orders"];
 
 /// Who publishes as what.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Producers(BTreeMap<Principal, BTreeSet<&'static str>>);
+pub struct Producers(BTreeMap<Principal, Producer>);
+
+/// A principal that may publish.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Producer {
+    name: String,
+    sources: BTreeSet<&'static str>,
+}
+
+impl Producer {
+    /// Of the name, the digits that tell principals apart: 80 bits of a hash.
+    const DIGITS: usize = 20;
+
+    fn of(principal: &Principal) -> Self {
+        let arn = principal.as_str();
+        let mut name = String::with_capacity(Origin::PRODUCER_LENGTH_MAX);
+        for byte in arn.rsplit(['/', ':']).next().unwrap_or(arn).bytes() {
+            match byte.to_ascii_lowercase() {
+                byte if byte.is_ascii_alphanumeric() => name.push(byte.into()),
+                _ if !name.is_empty() && !name.ends_with('-') => name.push('-'),
+                _ => {}
+            }
+        }
+        name.truncate(Origin::PRODUCER_LENGTH_MAX - 1 - Self::DIGITS);
+        if !name.is_empty() && !name.ends_with('-') {
+            name.push('-');
+        }
+        let hash = Sha256::digest(arn);
+        name.extend(hash.iter().take(Self::DIGITS / 2).map(|byte| format!("{byte:02x}")));
+        Self { name, sources: BTreeSet::new() }
+    }
+
+    /// What its events are marked with: the end of its ARN and a hash of all of it, in lower-case letters, digits and
+    /// hyphens. The same for ever, and no other principal's.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What it publishes as.
+    #[must_use]
+    pub fn sources(&self) -> &BTreeSet<&'static str> {
+        &self.sources
+    }
+}
 
 /// What is wrong with the list of producers. `number` counts from 1.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -64,14 +108,15 @@ impl Producers {
                 return Err(InvalidProducers::OwnSource { number, source_name: source });
             }
             let principal = Principal::parse(arn).ok_or(InvalidProducers::NotAPrincipal { number })?;
-            producers.0.entry(principal).or_default().insert(source);
+            let producer = Producer::of(&principal);
+            producers.0.entry(principal).or_insert(producer).sources.insert(source);
         }
         Ok(producers)
     }
 
-    /// What a caller publishes as; `None` for a stranger.
+    /// The producer that a caller is; `None` for a stranger.
     #[must_use]
-    pub fn sources_of(&self, caller: &Principal) -> Option<&BTreeSet<&'static str>> {
+    pub fn find(&self, caller: &Principal) -> Option<&Producer> {
         self.0.get(caller)
     }
 }

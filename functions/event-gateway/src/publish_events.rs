@@ -1,6 +1,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use contracts::{Outbound, Reason, read_publishable};
+use contracts::{
+    Event, EventType, Origin, Outbound, Reason, Refusal, event_identity, read_publishable, time_is_too_late,
+};
 use domain::{EventId, Timestamp};
 use futures_util::future::join_all;
 use ports::{AdmittedEvent, Clock, Commit, EventBus, EventLedger, PortError};
@@ -9,6 +11,7 @@ use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
 use crate::NAME;
+use crate::producers::Producer;
 
 /// What became of one event that was handed in.
 #[derive(Debug, PartialEq, Eq)]
@@ -19,9 +22,11 @@ pub(crate) enum Fate {
     Duplicate,
     /// Its caller does not publish as its source.
     Forbidden,
+    /// Only Orderbus publishes its type.
+    ForeignType,
     /// It is not an event of the catalogue as its publisher has to write it.
     Invalid(Vec<Reason>),
-    /// Its id stands for another event.
+    /// Its id stands for another event of its caller.
     Conflict,
     /// It may not be on the bus. The same event can be handed in again.
     Unavailable,
@@ -37,7 +42,7 @@ pub(crate) struct Answer {
 /// An event that may be published, and what it claims its id for.
 struct Claim {
     id: EventId,
-    source: &'static str,
+    event_type: EventType,
     fingerprint: String,
     /// Until it goes out.
     outbound: Option<Outbound>,
@@ -45,7 +50,7 @@ struct Claim {
 
 impl Claim {
     fn is(&self, admitted: &AdmittedEvent) -> bool {
-        self.fingerprint == admitted.fingerprint && self.source == admitted.source
+        self.fingerprint == admitted.fingerprint && self.event_type.source() == admitted.source
     }
 }
 
@@ -54,12 +59,14 @@ pub(crate) async fn publish_events(
     ledger: &impl EventLedger,
     bus: &impl EventBus,
     clock: &impl Clock,
-    sources: &BTreeSet<&'static str>,
+    producer: &Producer,
     entries: &[Box<RawValue>],
 ) -> Vec<Answer> {
-    let mut judged: Vec<_> = entries.iter().map(|entry| judge(entry, sources)).collect();
+    let now = clock.now();
+    let mut judged: Vec<_> = entries.iter().map(|entry| judge(entry, producer, now)).collect();
     let claims = judged.iter_mut().filter_map(|(_, verdict)| verdict.as_mut().ok()).collect();
-    let standing = settle(ledger, bus, clock.now(), claims).await;
+    let ledger = &OwnIds { ledger, producer: producer.name() };
+    let standing = settle(ledger, bus, now, claims).await;
 
     let mut accepted = BTreeSet::new();
     let mut fate_of = |claim: Claim| match standing.get(&claim.id) {
@@ -86,26 +93,69 @@ pub(crate) async fn publish_events(
 
 /// Whether an event may be published, by itself: whoever else comes with it, and whatever happened before. Its id is told
 /// when it is one.
-fn judge(entry: &RawValue, sources: &BTreeSet<&str>) -> (Option<EventId>, Result<Claim, Fate>) {
+fn judge(entry: &RawValue, producer: &Producer, now: Timestamp) -> (Option<EventId>, Result<Claim, Fate>) {
     let came: Value = serde_json::from_str(entry.get()).unwrap_or_default();
     let id = came["id"].as_str().and_then(|id| EventId::parse(id).ok());
     // Of an event that is somebody else's, nobody is told what is wrong with it.
-    if came["source"].as_str().is_some_and(|source| !sources.contains(source)) {
+    if came["source"].as_str().is_some_and(|source| !producer.sources().contains(source)) {
         return (id, Err(Fate::Forbidden));
+    }
+    let event_type = came["type"].as_str().and_then(EventType::parse);
+    if event_type.is_some_and(|event_type| !event_type.may_come_from_outside()) {
+        return (id, Err(Fate::ForeignType));
+    }
+    if !came[Origin::PRODUCER_EXTENSION].is_null() {
+        return (id, Err(Fate::Invalid(vec![brought_along()])));
     }
     let claim = read_publishable(entry.get())
         .map_err(|error| Fate::Invalid(error.into_reasons()))
-        .and_then(|event| event.to_outbound().map_err(|_| Fate::Unavailable))
-        .map(|outbound| Claim {
-            id: outbound.event_id.clone(),
-            source: outbound.event_type.source(),
-            fingerprint: fingerprint(&outbound),
-            outbound: Some(outbound),
-        });
+        .and_then(|event| match time_is_too_late(event.time, now) {
+            Some(problem) => Err(Fate::Invalid(vec![too_late(problem)])),
+            None => Ok(event),
+        })
+        .and_then(|event| claim_of(&event, producer).map_err(|_| Fate::Unavailable));
     (id, claim)
 }
 
-/// The hash of an event as it goes on the bus, its fields in alphabetical order: however a producer writes it, and in
+/// Why an event is refused that names a producer.
+fn brought_along() -> Reason {
+    Reason {
+        field: Some(Origin::PRODUCER_EXTENSION.to_owned()),
+        ..Reason::new("reserved_attribute", "must be left out: event-gateway names the producer")
+    }
+}
+
+fn too_late(problem: &str) -> Reason {
+    Reason { field: Some("time".to_owned()), ..Reason::new(Refusal::InvalidAttribute.code(), problem) }
+}
+
+fn claim_of(event: &Event, producer: &Producer) -> Result<Claim, serde_json::Error> {
+    let outbound = event.to_outbound_of(producer.name())?;
+    Ok(Claim {
+        id: outbound.event_id.clone(),
+        event_type: outbound.event_type,
+        fingerprint: fingerprint(&event.to_outbound()?),
+        outbound: Some(outbound),
+    })
+}
+
+/// The ids of one producer.
+struct OwnIds<'a, L> {
+    ledger: &'a L,
+    producer: &'a str,
+}
+
+impl<L> OwnIds<'_, L> {
+    /// Logs a failed call about an event. Of the event only its identity, which is a hash: its id is text of the producer's
+    /// choice, such as an e-mail address.
+    fn warn(&self, error: &PortError, event_type: EventType, id: &EventId) {
+        let origin = Origin::Producer(self.producer.to_owned());
+        let identity = event_identity(&origin, event_type.as_str(), id.as_str());
+        tracing::warn!(consumer = NAME, event.identity = %identity, operation = error.operation, problem = %error.source, "an event could not be handled");
+    }
+}
+
+/// The hash of an event as its producer says it, its fields in alphabetical order: however a producer writes it, and in
 /// whichever order a release of Orderbus does.
 fn fingerprint(outbound: &Outbound) -> String {
     let sorted: Value = serde_json::from_str(&outbound.detail).unwrap_or_default();
@@ -128,7 +178,7 @@ enum OnTheBus {
 
 /// Admits every id, publishes what is not known to be on the bus, all of it in one call, and notes it.
 async fn settle(
-    ledger: &impl EventLedger,
+    ledger: &OwnIds<'_, impl EventLedger>,
     bus: &impl EventBus,
     at: Timestamp,
     mut claims: Vec<&mut Claim>,
@@ -153,29 +203,31 @@ async fn settle(
     }
     let results = bus.publish(&publishing).await;
     let published = publishing.iter().zip(results).filter_map(|(outbound, result)| {
-        result.map_err(|error| warn(&error, &outbound.event_id)).ok()?;
-        Some(&outbound.event_id)
+        result.map_err(|error| ledger.warn(&error, outbound.event_type, &outbound.event_id)).ok()?;
+        Some(outbound)
     });
-    let published: Vec<&EventId> = published.collect();
-    for id in &published {
-        if let Some(Standing::Known { on_the_bus, .. }) = standing.get_mut(*id) {
+    let published: Vec<&Outbound> = published.collect();
+    for outbound in &published {
+        if let Some(Standing::Known { on_the_bus, .. }) = standing.get_mut(&outbound.event_id) {
             *on_the_bus = OnTheBus::Now;
         }
     }
     // An event that could not be marked is on the bus all the same. Handed in again, it is published again.
-    join_all(published.into_iter().map(async |id| {
-        ledger.note_published(id, at).await.unwrap_or_else(|error| warn(&error, id));
+    join_all(published.into_iter().map(async |Outbound { event_type, event_id, .. }| {
+        let noted = ledger.ledger.note_published(ledger.producer, event_id, at).await;
+        noted.unwrap_or_else(|error| ledger.warn(&error, *event_type, event_id));
     }))
     .await;
     standing
 }
 
 /// What an id stands for, once it was claimed.
-async fn admit(ledger: &impl EventLedger, at: Timestamp, claim: &Claim) -> (EventId, Standing) {
-    let Claim { id, source, fingerprint, .. } = claim;
-    let standing = match ledger.admit(id, source, fingerprint, at).await {
+async fn admit(own_ids: &OwnIds<'_, impl EventLedger>, at: Timestamp, claim: &Claim) -> (EventId, Standing) {
+    let OwnIds { ledger, producer } = own_ids;
+    let Claim { id, event_type, fingerprint, .. } = claim;
+    let standing = match ledger.admit(producer, id, event_type.source(), fingerprint, at).await {
         Ok(Commit::Written) => {
-            let (source, fingerprint) = ((*source).to_owned(), fingerprint.clone());
+            let (source, fingerprint) = (event_type.source().to_owned(), fingerprint.clone());
             let admitted = AdmittedEvent { source, fingerprint, admitted_at: at, published_at: None };
             Standing::Known { admitted, on_the_bus: OnTheBus::Unknown }
         }
@@ -185,13 +237,9 @@ async fn admit(ledger: &impl EventLedger, at: Timestamp, claim: &Claim) -> (Even
             Standing::Known { admitted, on_the_bus }
         }
         Err(error) => {
-            warn(&error, id);
+            own_ids.warn(&error, *event_type, id);
             Standing::Unknown
         }
     };
     (id.clone(), standing)
-}
-
-fn warn(error: &PortError, id: &EventId) {
-    tracing::warn!(consumer = NAME, event.id = %id, operation = error.operation, problem = %error.source, "an event could not be handled");
 }

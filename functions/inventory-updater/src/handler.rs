@@ -32,7 +32,7 @@ impl<S: StockStore, C: Clock> Handler for InventoryUpdater<S, C> {
                     Err(error) => error.into(),
                 }
             }
-            Data::ParcelPickedUp(_) => match ship_stock(&self.stock, &self.clock, event).await {
+            Data::ShipmentDeparted(_) => match ship_stock(&self.stock, &self.clock, event).await {
                 Ok(closed) => shipping_disposition(closed),
                 Err(error) => error.into(),
             },
@@ -75,11 +75,11 @@ fn release_disposition(event: &Event, closed: Closed) -> Disposition {
 fn shipping_disposition(closed: Closed) -> Disposition {
     match closed {
         Closed::ByThisEvent { .. } => Disposition::Done(vec![]),
-        // Another parcel of the order left before.
+        // It was told before, under another id.
         Closed::ByAnotherEvent => Disposition::Duplicate(vec![]),
         Closed::Unknown => Disposition::Retry("inventory has not heard of this order yet".into()),
         Closed::NothingHeld | Closed::Otherwise => {
-            Rejection::impossible_data("a parcel left for an order that holds no stock").into()
+            Rejection::impossible_data("a shipment left for an order that holds no stock").into()
         }
     }
 }

@@ -11,12 +11,13 @@ WITH orders AS (
   FROM events
   WHERE dt BETWEEN ? AND ?
     AND source = split_part(type, '.', 1)
+    AND origin IS NULL
   GROUP BY subject
 )
 SELECT
   day,
   CASE outcome WHEN 'orders.order-rejected.v1' THEN 'rejected' ELSE 'cancelled' END AS ending,
-  coalesce(json_extract_scalar(data, '$.reasons[0].code'), json_extract_scalar(data, '$.reason.code'), 'unknown') AS reason,
+  coalesce(TRY(json_extract_scalar(data, '$.reasons[0].code')), TRY(json_extract_scalar(data, '$.reason.code')), 'unknown') AS reason,
   count(*) AS orders
 FROM orders
 WHERE day BETWEEN ? AND ?

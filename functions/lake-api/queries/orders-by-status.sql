@@ -10,11 +10,12 @@ WITH orders AS (
     count_if(type = 'inventory.stock-reserved.v1') AS reserved,
     count_if(type = 'payments.payment-requested.v1') AS requested,
     count_if(type = 'shipping.shipment-scheduled.v1') AS scheduled,
-    count_if(type = 'shipping.parcel-picked-up.v1') AS picked_up,
+    count_if(type = 'shipping.shipment-departed.v1') AS departed,
     count_if(type = 'shipping.signature-collected.v1') AS signed
   FROM events
   WHERE dt BETWEEN ? AND ?
     AND source = split_part(type, '.', 1)
+    AND (origin IS NULL OR type = 'shipping.signature-collected.v1')
   GROUP BY subject
 )
 SELECT
@@ -22,8 +23,8 @@ SELECT
   CASE
     WHEN outcome = 'orders.order-rejected.v1' THEN 'rejected'
     WHEN outcome = 'orders.order-cancelled.v1' THEN 'cancelled'
-    WHEN signed > 0 THEN 'delivered'
-    WHEN picked_up > 0 THEN 'shipped'
+    WHEN departed > 0 AND signed > 0 THEN 'delivered'
+    WHEN departed > 0 THEN 'shipped'
     WHEN scheduled > 0 THEN 'shipment_scheduled'
     WHEN outcome = 'orders.order-confirmed.v1' THEN 'confirmed'
     WHEN requested > 0 THEN 'awaiting_payment'

@@ -1,12 +1,31 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
+/// An event among others.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Node<'a> {
+    /// The id that its sender gave it. Several events can have it.
+    pub(crate) id: &'a str,
+    /// Whether its id is what it is known by, as only one of our own is.
+    pub(crate) is_known_by_its_id: bool,
+    /// The id of its cause.
+    pub(crate) cause: Option<&'a str>,
+}
+
 /// The positions of events, every cause before its effects, otherwise as given. A circle of causes, which only a faulty
-/// producer makes, is broken at its first event. `events` are id and cause of each, by time and id.
-pub(crate) fn causal_order(events: &[(&str, Option<&str>)]) -> Vec<usize> {
-    let positions: BTreeMap<&str, usize> =
-        events.iter().enumerate().map(|(position, (id, _))| (*id, position)).collect();
-    let cause_of = |position: usize| events[position].1.and_then(|cause| positions.get(cause)).copied();
+/// producer makes, is broken at its first event. `events` come by time and id.
+///
+/// Of several events with one id the cause is the one that is known by it, else the first.
+pub(crate) fn causal_order(events: &[Node<'_>]) -> Vec<usize> {
+    let mut positions: BTreeMap<&str, usize> = BTreeMap::new();
+    for (position, event) in events.iter().enumerate() {
+        if event.is_known_by_its_id {
+            positions.insert(event.id, position);
+        } else {
+            positions.entry(event.id).or_insert(position);
+        }
+    }
+    let cause_of = |position: usize| events[position].cause.and_then(|cause| positions.get(cause)).copied();
     let mut effects: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
     let mut ready = BinaryHeap::new();
     let mut waiting: BTreeSet<usize> = BTreeSet::new();
@@ -41,7 +60,7 @@ pub(crate) fn causal_order(events: &[(&str, Option<&str>)]) -> Vec<usize> {
 
 #[cfg(test)]
 mod tests {
-    use domain::{EventId, Fact, FactKind, OrderView, Timestamp};
+    use domain::{EventId, Fact, FactClass, FactKind, OrderView, Timestamp};
     use proptest::prelude::*;
 
     use super::*;
@@ -49,31 +68,45 @@ mod tests {
     proptest! {
         #[test]
         fn it_is_the_order_in_which_the_read_model_tells(
-            parts in prop::collection::vec((0_i64..6, prop::option::of(0_usize..24)), 0..24),
+            parts in prop::collection::vec(
+                (0_i64..6, prop::option::of(0_usize..24), prop::option::of(0_usize..24)), 0..24,
+            ),
         ) {
             let id = |number: usize| EventId::parse(&format!("e-{number:02}")).unwrap();
             let facts: Vec<Fact> = parts
                 .iter()
                 .enumerate()
-                .map(|(number, (at, cause))| Fact {
-                    event_id: id(number),
+                // Some have another's id, and are known by something else.
+                .map(|(number, (at, cause, claimed))| Fact {
+                    identity: match claimed {
+                        Some(_) => EventId::parse(&format!("identity-{number}")).unwrap(),
+                        None => id(number),
+                    },
+                    event_id: id(claimed.unwrap_or(number)),
                     kind: FactKind::Placed,
+                    class: FactClass::Own,
                     at: Timestamp::from_unix_ms(*at),
                     caused_by: cause.map(id),
                 })
                 .collect();
             let mut view = OrderView::default();
             facts.iter().cloned().for_each(|fact| view.add(fact));
-            let told: Vec<&str> = view.history().into_iter().map(|fact| fact.event_id.as_str()).collect();
+            let told: Vec<&str> = view.history().into_iter().map(|fact| fact.identity.as_str()).collect();
 
             let mut sorted = facts.clone();
-            sorted.sort_by(|one, other| (one.at, &one.event_id).cmp(&(other.at, &other.event_id)));
-            let events: Vec<(&str, Option<&str>)> = sorted
+            sorted.sort_by(|one, other| {
+                (one.at, &one.event_id, &one.identity).cmp(&(other.at, &other.event_id, &other.identity))
+            });
+            let events: Vec<Node<'_>> = sorted
                 .iter()
-                .map(|fact| (fact.event_id.as_str(), fact.caused_by.as_ref().map(EventId::as_str)))
+                .map(|fact| Node {
+                    id: fact.event_id.as_str(),
+                    is_known_by_its_id: fact.identity == fact.event_id,
+                    cause: fact.caused_by.as_ref().map(EventId::as_str),
+                })
                 .collect();
             let ordered: Vec<&str> =
-                causal_order(&events).into_iter().map(|position| events[position].0).collect();
+                causal_order(&events).into_iter().map(|position| sorted[position].identity.as_str()).collect();
             prop_assert_eq!(ordered, told);
         }
     }

@@ -14,9 +14,20 @@ use crate::run_query::{Question, hex};
 pub(crate) const EVENTS: &str = include_str!("statements/events.sql");
 /// The statement of `GET /lake/orders/{id}`.
 pub(crate) const ORDER: &str = include_str!("statements/order.sql");
-/// What both find.
-pub(crate) const EVENT_COLUMNS: [&str; 9] =
-    ["id", "source", "type", "subject", "time", "correlation_id", "causation_id", "schema", "data"];
+/// The columns of both.
+pub const EVENT_COLUMNS: [&str; 11] = [
+    "id",
+    "source",
+    "type",
+    "subject",
+    "time",
+    "correlation_id",
+    "causation_id",
+    "schema",
+    "data",
+    "origin",
+    "bus_id",
+];
 
 const LIMIT_DEFAULT: i64 = 100;
 const LIMIT_MAX: i64 = 1_000;
@@ -46,7 +57,8 @@ pub(crate) struct EventFilter {
     after: Option<Place>,
 }
 
-/// A place in the sequence of events. Ids are whatever somebody sent, not only those that this project would publish.
+/// A place in the sequence of events. The id is EventBridge's: that of the event is any sender's choice, so that two events
+/// may have it, and the second would lie behind no cursor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Place {
     pub(crate) at: Timestamp,

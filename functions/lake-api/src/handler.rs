@@ -4,12 +4,13 @@ use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse
 use contracts::{Reason, RecordedFact};
 use domain::OrderId;
 use ports::{Clock, Execution, LakeQueries, OrderViewStore, Parameter, PortError, QueryId, QueryState, Rows};
-use runtime::{Problem, http_response};
+use runtime::{ANSWER_BYTES_MAX, Problem, http_response};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::days::Days;
 use crate::events::{EVENT_PARAMETERS, EVENTS, EventFilter, ORDER};
-use crate::render::{LakeEvent, csv, events, events_csv, in_causal_order, report_rows};
+use crate::render::{LakeEvent, csv, events, events_csv, history_of, report_rows};
 use crate::reports::{REPORTS, Report};
 use crate::run_query::{Answer, Lake, Question, REPORT_ROWS_MAX};
 
@@ -20,13 +21,11 @@ pub const NAME: &str = "lake-api";
 const CUT_OFF: &str = "orderbus-is-cut-off";
 /// The most events that are told of one order.
 const HISTORY_MAX: usize = 1_000;
-/// An order's events are looked for from so many days before the first one that its view knows of …
+/// An order's events are looked for from so many days before the first fact of our own that is known of it …
 const DAYS_BEFORE: i64 = 1;
 /// … to so many days behind the last.
 const DAYS_BEHIND: i64 = 31;
 const VALUE_LENGTH_MAX: usize = 4_096;
-/// Lambda takes an answer of up to 6 MB, in which the body is a JSON string; the rest is for what is around the events.
-const ANSWER_BYTES_MAX: usize = 5_500_000;
 
 /// Turns HTTP requests into questions, and what was found into answers.
 #[derive(Debug)]
@@ -101,7 +100,8 @@ impl<Q: LakeQueries, V: OrderViewStore, C: Clock> LakeApi<Q, V, C> {
         let days = if from.is_some() || to.is_some() {
             Days::parse(from, to, self.lake.clock.now()).map_err(|error| invalid(vec![error.reason()]))?
         } else {
-            let facts = self.views.facts(&order_id).await.map_err(unavailable)?;
+            // When others say that something happened is their choice, and what a question scans is not to be.
+            let facts = self.views.own_facts(&order_id).await.map_err(unavailable)?;
             days_of(&facts).ok_or_else(unknown_order)?
         };
         let text = |text: String| Parameter::Text(text);
@@ -130,8 +130,8 @@ impl<Q: LakeQueries, V: OrderViewStore, C: Clock> LakeApi<Q, V, C> {
         match execution.state {
             QueryState::Running => without_rows(Answer::Running(id), format),
             QueryState::TooLarge => without_rows(Answer::TooLarge, format),
-            QueryState::Failed(reason) => {
-                tracing::warn!(consumer = NAME, query.id = %id, problem = %reason, "a query failed");
+            QueryState::Failed(code) => {
+                tracing::warn!(consumer = NAME, query.id = %id, code, "a query failed");
                 without_rows(Answer::Failed, format)
             }
             QueryState::Succeeded => {
@@ -190,7 +190,7 @@ fn list_reports(request: &ApiGatewayV2httpRequest) -> Result<ApiGatewayV2httpRes
             json!({"name": report.name, "title": report.title, "columns": columns})
         })
         .collect();
-    Ok(json_response(200, &json!({"reports": reports}), &[]))
+    json_response(200, &json!({"reports": reports}), &[])
 }
 
 fn report_response(
@@ -213,7 +213,7 @@ fn report_response(
                 "to": days.last().to_string(),
                 "rows": rows,
             });
-            json_response(200, &body, &[])
+            json_response(200, &body, &[])?
         }
     })
 }
@@ -240,31 +240,44 @@ fn events_response(
             csv_response(events_csv(&found), &headers)
         }
         Format::Json => {
-            let cursor = next.as_ref().and_then(|next| next.last()).map(|(_, cursor)| cursor.as_str());
-            let rows: Vec<Value> = found.iter().map(|event| event.json()).collect();
-            json_response(200, &json!({"events": rows, "nextCursor": cursor, "next": link}), &[])
+            let next_cursor = next.as_ref().and_then(|next| next.last()).map(|(_, cursor)| cursor.as_str());
+            json_response(200, &Page { events: &found, next_cursor, next: link.as_deref() }, &[])?
         }
     })
 }
 
+/// A page of events.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Page<'a> {
+    events: &'a [LakeEvent],
+    next_cursor: Option<&'a str>,
+    next: Option<&'a str>,
+}
+
+/// The history of an order.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct History<'a> {
+    order_id: &'a str,
+    history: &'a [LakeEvent],
+    is_cut_off: bool,
+}
+
 fn order_response(order_id: &str, rows: Rows, format: Format) -> Result<ApiGatewayV2httpResponse, Problem> {
     let mut found = events(rows).map_err(unavailable)?;
-    if found.is_empty() {
-        return Err(unknown_order());
-    }
     let fitting = found.len().min(HISTORY_MAX).min(how_many_fit(&found, format));
     let is_cut_off = found.len() > fitting;
     found.truncate(fitting);
-    let found = in_causal_order(found);
+    let found = history_of(found);
+    if found.is_empty() {
+        return Err(unknown_order());
+    }
     Ok(match format {
         // CSV has no place for it.
         Format::Csv if is_cut_off => csv_response(events_csv(&found), &[(CUT_OFF, "true")]),
         Format::Csv => csv_response(events_csv(&found), &[]),
-        Format::Json => {
-            let history: Vec<Value> = found.iter().map(|event| event.json()).collect();
-            let body = json!({"orderId": order_id, "history": history, "isCutOff": is_cut_off});
-            json_response(200, &body, &[])
-        }
+        Format::Json => json_response(200, &History { order_id, history: &found, is_cut_off }, &[])?,
     })
 }
 
@@ -274,7 +287,7 @@ fn without_rows(answer: Answer, format: Format) -> Result<ApiGatewayV2httpRespon
             let suffix = if format == Format::Csv { "?format=csv" } else { "" };
             let location = format!("/lake/queries/{id}{suffix}");
             let body = json!({"status": "running", "queryId": id.as_str(), "location": location});
-            Ok(json_response(202, &body, &[("location", &location), ("retry-after", "1")]))
+            json_response(202, &body, &[("location", &location), ("retry-after", "1")])
         }
         Answer::TooLarge => Err(Problem::new(
             422,
@@ -294,21 +307,21 @@ fn without_rows(answer: Answer, format: Format) -> Result<ApiGatewayV2httpRespon
 
 /// How many of them one answer holds; at least one.
 fn how_many_fit(events: &[LakeEvent], format: Format) -> usize {
-    let mut bytes = 0;
-    let fits = |event: &&LakeEvent| {
-        let text = match format {
-            Format::Json => event.json().to_string(),
-            Format::Csv => events_csv(std::slice::from_ref(*event)),
-        };
-        // As Lambda is handed it: each quote, of which CSV doubles many, takes a byte more.
-        bytes += Value::from(text).to_string().len();
-        bytes <= ANSWER_BYTES_MAX
+    let text = |event: &LakeEvent| match format {
+        Format::Json => serde_json::to_string(event).unwrap_or_default(),
+        Format::Csv => events_csv(std::slice::from_ref(event)),
     };
-    events.iter().take_while(fits).count().max(1)
+    runtime::how_many_fit(events.iter().map(text), ANSWER_BYTES_MAX)
 }
 
-fn json_response(status: u16, body: &Value, headers: &[(&str, &str)]) -> ApiGatewayV2httpResponse {
-    http_response(status, "application/json", body.to_string(), headers)
+fn json_response(
+    status: u16,
+    body: &impl Serialize,
+    headers: &[(&str, &str)],
+) -> Result<ApiGatewayV2httpResponse, Problem> {
+    let body = serde_json::to_string(body)
+        .map_err(|error| unavailable(PortError::permanent("write an answer", error)))?;
+    Ok(http_response(status, "application/json", body, headers))
 }
 
 fn csv_response(body: String, headers: &[(&str, &str)]) -> ApiGatewayV2httpResponse {
@@ -316,8 +329,8 @@ fn csv_response(body: String, headers: &[(&str, &str)]) -> ApiGatewayV2httpRespo
 }
 
 /// The days in which the events of an order are looked for.
-fn days_of(facts: &[RecordedFact]) -> Option<Days> {
-    let times = || facts.iter().map(|fact| fact.fact.at);
+fn days_of(own_facts: &[RecordedFact]) -> Option<Days> {
+    let times = || own_facts.iter().map(|fact| fact.fact.at);
     Some(Days::around(times().min()?, times().max()?, DAYS_BEFORE, DAYS_BEHIND))
 }
 

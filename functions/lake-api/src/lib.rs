@@ -26,6 +26,7 @@ mod run_query;
 
 pub use config::{Config, ConfigError};
 pub use days::{Days, InvalidDays};
+pub use events::EVENT_COLUMNS;
 pub use handler::{LakeApi, NAME};
 pub use render::{csv, report_rows};
 pub use reports::{Column, ColumnKind, REPORTS, Report, ReportParameter};

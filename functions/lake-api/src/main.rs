@@ -2,7 +2,7 @@
 
 use aws::{AthenaLakeQueries, DynamoDbOrderViewStore, Sdk};
 use lake_api::{Config, Lake, LakeApi};
-use runtime::{Error, SystemClock, serve, start};
+use runtime::{Error, SystemClock, serve_http, start};
 
 fn main() -> Result<(), Error> {
     start(async {
@@ -16,6 +16,6 @@ fn main() -> Result<(), Error> {
             },
             views: DynamoDbOrderViewStore::new(sdk.dynamodb(), config.order_views_table),
         };
-        serve(async |request, _deadline| Ok(api.respond(&request).await)).await
+        serve_http(async |request| api.respond(&request).await).await
     })
 }

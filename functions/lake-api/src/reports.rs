@@ -67,6 +67,9 @@ const COHORT: &[ReportParameter] =
 
 const DAY: Column = Column { name: "day", kind: ColumnKind::Day };
 
+/// How much of what was found cannot be, and counts nowhere else.
+const LEFT_OUT: Column = number("left_out");
+
 const fn text(name: &'static str) -> Column {
     Column { name, kind: ColumnKind::Text }
 }
@@ -119,6 +122,7 @@ pub const REPORTS: &[Report] = &[
             milliseconds("p50_ms"),
             milliseconds("p90_ms"),
             milliseconds("p99_ms"),
+            LEFT_OUT,
         ],
     },
     Report {
@@ -133,6 +137,7 @@ pub const REPORTS: &[Report] = &[
             number("orders"),
             number("quantity"),
             Column { name: "revenue_minor", kind: ColumnKind::Minor },
+            LEFT_OUT,
         ],
     },
     Report {
@@ -140,7 +145,7 @@ pub const REPORTS: &[Report] = &[
         title: "Orders refused for lack of stock",
         statement: include_str!("../queries/stock-outs.sql"),
         parameters: PERIOD,
-        columns: &[DAY, text("sku"), number("orders"), number("requested"), number("missing")],
+        columns: &[DAY, text("sku"), number("orders"), number("requested"), number("missing"), LEFT_OUT],
     },
     Report {
         name: "dead-letters",

@@ -92,8 +92,8 @@ impl<Q: LakeQueries, C: Clock> Lake<Q, C> {
                 QueryState::Succeeded => {
                     return self.queries.rows(&id, question.rows_max).await.map(Answer::Rows);
                 }
-                QueryState::Failed(reason) => {
-                    tracing::warn!(consumer = NAME, query.id = %id, problem = %reason, "a query failed");
+                QueryState::Failed(code) => {
+                    tracing::warn!(consumer = NAME, query.id = %id, code, "a query failed");
                 }
             }
         }

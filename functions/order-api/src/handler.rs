@@ -1,13 +1,14 @@
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
-use contracts::{OrderRequest, Reason};
+use contracts::{OrderRequest, Reason, order_id_of_key};
 use domain::OrderId;
 use ports::{Clock, EventBus, OrderStore, OrderViewStore, PortError};
-use runtime::{Problem, http_body, http_response};
+use runtime::{Principal, Problem, http_body, http_response, signer};
 use serde_json::json;
 
 use crate::cancel_order::{CancellationAsked, ask_for_cancellation};
+use crate::cursor::Cursor;
 use crate::place_order::{Placing, place_order};
-use crate::show_order::show_order;
+use crate::show_order::{show_more, show_order};
 
 /// This function's name.
 pub const NAME: &str = "order-api";
@@ -28,6 +29,8 @@ pub struct OrderApi<S, V, B, C> {
     pub bus: B,
     /// What time it is.
     pub clock: C,
+    /// Whose the idempotency keys of callers are who did not sign. `None` when everyone has to.
+    pub open_scope: Option<String>,
 }
 
 impl<S: OrderStore, V: OrderViewStore, B: EventBus, C: Clock> OrderApi<S, V, B, C> {
@@ -48,10 +51,10 @@ impl<S: OrderStore, V: OrderViewStore, B: EventBus, C: Clock> OrderApi<S, V, B, 
     }
 
     async fn place(&self, request: ApiGatewayV2httpRequest) -> Result<ApiGatewayV2httpResponse, Problem> {
-        let key = idempotency_key(&request)?;
+        let order_id = order_id_of_key(&self.scope(&request)?, &idempotency_key(&request)?);
         let traceparent = traceparent(&request);
         let order_request = parse_body(request)?;
-        let placing = place_order(&self.orders, &self.bus, &self.clock, &key, traceparent, order_request);
+        let placing = place_order(&self.orders, &self.bus, &self.clock, order_id, traceparent, order_request);
         match placing.await.map_err(unavailable)? {
             Placing::Accepted(order_id) => {
                 let body = json!({"orderId": order_id.as_str(), "status": "placed"});
@@ -74,9 +77,22 @@ impl<S: OrderStore, V: OrderViewStore, B: EventBus, C: Clock> OrderApi<S, V, B, 
         }
     }
 
+    /// Whose the idempotency key of a request is. A role is one caller, whatever its sessions are called.
+    fn scope(&self, request: &ApiGatewayV2httpRequest) -> Result<String, Problem> {
+        match signer(request) {
+            Some(arn) => Ok(Principal::of_caller(arn)
+                .map_or_else(|| arn.to_owned(), |principal| principal.as_str().to_owned())),
+            None => self.open_scope.clone().ok_or_else(Problem::not_signed),
+        }
+    }
+
     async fn show(&self, request: &ApiGatewayV2httpRequest) -> Result<ApiGatewayV2httpResponse, Problem> {
         let order_id = order_id(request)?;
-        match show_order(&self.views, &order_id).await.map_err(unavailable)? {
+        let body = match cursor(request, &order_id)? {
+            Some(cursor) => show_more(&self.views, &order_id, &cursor).await.map(Some),
+            None => show_order(&self.views, &order_id).await,
+        };
+        match body.map_err(unavailable)? {
             Some(body) => Ok(http_response(200, JSON, body.to_string(), &[])),
             None => Err(unknown_order()),
         }
@@ -118,19 +134,44 @@ fn idempotency_key(request: &ApiGatewayV2httpRequest) -> Result<String, Problem>
             ),
         ));
     }
+    // An HTTP API joins the values of a header that comes twice with a comma
+    // (https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html).
+    if key.contains(',') {
+        return Err(Problem::new(
+            400,
+            "idempotency-key-repeated",
+            "The Idempotency-Key holds a comma",
+            "Send the header Idempotency-Key once, with a key without commas.",
+        ));
+    }
     Ok(key.to_owned())
 }
 
 /// W3C trace context, passed on when it has the form of one.
 fn traceparent(request: &ApiGatewayV2httpRequest) -> Option<String> {
-    let text = header(request, "traceparent")?;
-    let has_form = text.len() == 55 && text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
-    has_form.then(|| text.to_owned())
+    header(request, "traceparent").filter(|text| contracts::is_traceparent(text)).map(str::to_owned)
 }
 
 fn order_id(request: &ApiGatewayV2httpRequest) -> Result<OrderId, Problem> {
     let id = request.path_parameters.get("id").map(String::as_str).unwrap_or_default();
     OrderId::parse(id).map_err(|_| unknown_order())
+}
+
+/// The query parameter `cursor`. Given twice, it comes with a comma, which no cursor has.
+fn cursor(request: &ApiGatewayV2httpRequest, order_id: &OrderId) -> Result<Option<Cursor>, Problem> {
+    let Some(text) = request.query_string_parameters.first("cursor") else { return Ok(None) };
+    Cursor::read(order_id, text).map(Some).ok_or_else(|| {
+        let message = "must be the nextCursor of an answer about the same order".to_owned();
+        let error =
+            Reason { code: "invalid_parameter".to_owned(), field: Some("cursor".to_owned()), message };
+        Problem::new(
+            400,
+            "invalid-cursor",
+            "The cursor is none of this order's",
+            "Follow next as it was answered, or begin anew without a cursor.",
+        )
+        .with_errors(vec![error])
+    })
 }
 
 fn parse_body(mut request: ApiGatewayV2httpRequest) -> Result<OrderRequest, Problem> {

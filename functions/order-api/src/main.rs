@@ -2,7 +2,7 @@
 
 use aws::{DynamoDbOrderStore, DynamoDbOrderViewStore, EventBridgeEventBus, Sdk};
 use order_api::{Config, OrderApi};
-use runtime::{Error, SystemClock, serve, start};
+use runtime::{Error, SystemClock, serve_http, start};
 
 fn main() -> Result<(), Error> {
     start(async {
@@ -13,7 +13,8 @@ fn main() -> Result<(), Error> {
             views: DynamoDbOrderViewStore::new(sdk.dynamodb(), config.order_views_table),
             bus: EventBridgeEventBus::new(sdk.eventbridge(), config.bus_name),
             clock: SystemClock,
+            open_scope: config.open_scope,
         };
-        serve(async |request, _deadline| Ok(api.respond(request).await)).await
+        serve_http(async |request| api.respond(request).await).await
     })
 }

@@ -1,4 +1,4 @@
-use contracts::{Data, Event, OrderRequest, Reason, derived_event_id, order_id_of_key};
+use contracts::{Data, Event, OrderRequest, Reason, derived_event_id};
 use domain::{EventId, OrderId};
 use ports::{Clock, Commit, EventBus, NewOrder, OrderStore, PortError};
 use sha2::{Digest, Sha256};
@@ -16,16 +16,15 @@ pub(crate) enum Placing {
     KeyReused,
 }
 
-/// Takes an order in under its idempotency key and puts it on the bus.
+/// Takes an order in under the id that its idempotency key stands for and puts it on the bus.
 pub(crate) async fn place_order(
     orders: &impl OrderStore,
     bus: &impl EventBus,
     clock: &impl Clock,
-    key: &str,
+    order_id: OrderId,
     traceparent: Option<String>,
     request: OrderRequest,
 ) -> Result<Placing, PortError> {
-    let order_id = order_id_of_key(key);
     let request_hash = hash_of(&request)?;
     let placed = request.into_order_placed(&order_id);
     if let Err(reasons) = placed.parse(order_id.clone()) {

@@ -15,7 +15,7 @@ pub struct OrderTracker<V> {
 impl<V: OrderViewStore> Handler for OrderTracker<V> {
     async fn handle(&self, bus_event: &BusEvent) -> Disposition {
         let event = &bus_event.event;
-        let (Ok(order_id), Some(fact)) = (event.order_id(), fact_of(event)) else {
+        let (Ok(order_id), Some(fact)) = (event.order_id(), fact_of(event, &bus_event.origin)) else {
             return Rejection::not_subscribed(event).into();
         };
         match self.views.add(order_id, &fact).await {

@@ -4,9 +4,9 @@
 //! |---|---|
 //! | Trigger | every event of `orders`, `inventory`, `payments` and `shipping` |
 //! | Reads | nothing |
-//! | Writes | one fact of the order's view, 1 update an event |
+//! | Writes | one fact of the order, 1 conditional put an event |
 //! | Emits | nothing |
-//! | Dedupe key | the event id: a fact is kept under it |
+//! | Dedupe key | the event's identity (sender, type and id): a fact is kept under it |
 //! | Failure policy | transient: back to the queue |
 //!
 //! A view is a set of facts: the order in which events arrive, and how often, does not show in it.

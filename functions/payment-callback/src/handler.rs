@@ -1,5 +1,5 @@
 use contracts::{BusEvent, Data, Event, PaymentCaptured, Reason, RefundRequested};
-use domain::{EventId, Outcome};
+use domain::{EventId, Settlement};
 use ports::{OrderStore, PaymentTasks};
 use runtime::{Disposition, Handler, Rejection};
 
@@ -13,7 +13,7 @@ pub const NAME: &str = "payment-callback";
 pub struct PaymentCallback<T, S> {
     /// The checkouts that wait.
     pub tasks: T,
-    /// How orders ended.
+    /// What was asked for, and how orders ended.
     pub orders: S,
 }
 
@@ -25,16 +25,19 @@ impl<T: PaymentTasks, S: OrderStore> Handler for PaymentCallback<T, S> {
                 if let Err(error) = captured.amount.parse() {
                     return Rejection::impossible_data(format_args!("amount: {error}")).into();
                 }
-                match report_capture(&self.tasks, &self.orders, event, captured).await {
+                match report_capture(&self.tasks, &self.orders, bus_event, captured).await {
                     Ok(answered) => capture_disposition(event, captured, answered),
                     Err(error) => error.into(),
                 }
             }
-            Data::PaymentFailed(failed) => match report_failure(&self.tasks, event, failed).await {
-                Ok(Answered::Taken) => Disposition::Done(vec![]),
-                Ok(_) => Disposition::Duplicate(vec![]),
-                Err(error) => error.into(),
-            },
+            Data::PaymentFailed(failed) => {
+                match report_failure(&self.tasks, &self.orders, bus_event, failed).await {
+                    Ok(Answered::Taken) => Disposition::Done(vec![]),
+                    Ok(Answered::Refused(refusal)) => Rejection::from(refusal).into(),
+                    Ok(_) => Disposition::Duplicate(vec![]),
+                    Err(error) => error.into(),
+                }
+            }
             _ => Rejection::not_subscribed(event).into(),
         }
     }
@@ -44,33 +47,31 @@ fn capture_disposition(event: &Event, captured: &PaymentCaptured, answered: Answ
     match answered {
         Answered::Taken => Disposition::Done(vec![]),
         Answered::TakenBefore => Disposition::Duplicate(vec![]),
+        Answered::Refused(refusal) => Rejection::from(refusal).into(),
         Answered::Undecided => Disposition::Retry("the checkout has not written how the order ended".into()),
-        Answered::TooLate(outcome) => match refund(event, captured, outcome) {
+        Answered::TooLate(settlement) => match refund(event, captured, &settlement) {
             Ok(refund) => Disposition::Done(vec![refund]),
             Err(rejection) => rejection.into(),
         },
     }
 }
 
-/// The checkout may ask for the same refund. Both use this id, so that a provider pays back once.
-fn refund(event: &Event, captured: &PaymentCaptured, outcome: Outcome) -> Result<Event, Rejection> {
-    let cause = event.cause();
+/// The checkout may ask for the same refund, and many captures may lead to it. So it follows from the record of the order, whatever
+/// their senders say of time and flow; only its cause and its trace are those of the capture that was heard of.
+fn refund(event: &Event, captured: &PaymentCaptured, settlement: &Settlement) -> Result<Event, Rejection> {
+    let reason = format!("order_{}", settlement.outcome.as_str());
     Ok(Event {
         id: EventId::parse(&format!("refund:{}", captured.payment_id)).map_err(Rejection::impossible_data)?,
         subject: event.subject.clone(),
-        // The instant of the capture: the same at every delivery.
-        time: event.time,
-        correlation_id: cause.correlation_id,
-        causation_id: Some(cause.event_id),
-        traceparent: cause.traceparent,
+        time: settlement.decided_at,
+        correlation_id: captured.order_id.clone(),
+        causation_id: Some(event.id.clone()),
+        traceparent: event.traceparent.clone(),
         data: Data::RefundRequested(RefundRequested {
             order_id: captured.order_id.clone(),
             payment_id: captured.payment_id.clone(),
             amount: captured.amount.clone(),
-            reason: Reason::new(
-                &format!("order_{}", outcome.as_str()),
-                "the payment was captured after the order had ended",
-            ),
+            reason: Reason::new(&reason, "The captured payment did not confirm the order."),
         }),
     })
 }

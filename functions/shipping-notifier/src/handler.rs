@@ -1,4 +1,6 @@
-use contracts::{BusEvent, Data, Event, ShipmentCancelled, ShipmentScheduled};
+use contracts::{
+    BusEvent, Data, Event, Refusal, ShipmentCancelled, ShipmentDeparted, ShipmentScheduled, derived_event_id,
+};
 use ports::{Clock, FulfilmentCentre, ShipmentStore};
 use runtime::{Disposition, Handler, Rejection};
 
@@ -47,10 +49,12 @@ impl<S: ShipmentStore, F: FulfilmentCentre, C: Clock> Handler for ShippingNotifi
                     Err(error) => error.into(),
                 }
             }
-            Data::ParcelPickedUp(_) => match record_departure(&self.shipments, &self.clock, event).await {
-                Ok(departed) => departure_disposition(departed),
-                Err(error) => error.into(),
-            },
+            Data::ParcelPickedUp(picked_up) => {
+                match record_departure(&self.shipments, &self.clock, bus_event, picked_up).await {
+                    Ok(departed) => departure_disposition(bus_event, departed),
+                    Err(error) => error.into(),
+                }
+            }
             _ => Rejection::not_subscribed(event).into(),
         }
     }
@@ -85,12 +89,23 @@ fn cancellation_disposition(event: &Event, cancelled: Cancelled) -> Disposition 
     }
 }
 
-fn departure_disposition(departed: Departed) -> Disposition {
+fn departure_disposition(bus_event: &BusEvent, departed: Departed) -> Disposition {
     match departed {
-        Departed::Recorded => Disposition::Done(vec![]),
-        Departed::Unknown => Disposition::Retry("the shipment is not scheduled yet".into()),
-        Departed::CalledOff => {
-            Rejection::impossible_data("a parcel left for a shipment that was called off").into()
+        Departed::ByThisEvent { shipment_id, at } => {
+            let event = &bus_event.event;
+            let data = ShipmentDeparted {
+                order_id: event.subject.as_str().to_owned(),
+                shipment_id: shipment_id.as_str().to_owned(),
+            };
+            Disposition::Done(vec![Event {
+                // Not derived from the carrier's id, which it could have chosen so that this is another event's.
+                id: derived_event_id(&bus_event.identity(), NAME, 0),
+                ..Event::caused_by(&event.cause(), NAME, 0, &event.subject, at, data)
+            }])
         }
+        Departed::ByAnotherEvent => Disposition::Duplicate(vec![]),
+        Departed::Cancelled => Rejection::from(Refusal::ShipmentCancelled).into(),
+        Departed::Foreign => Rejection::from(Refusal::ForeignShipment).into(),
+        Departed::Unknown => Rejection::from(Refusal::UnknownShipment).into(),
     }
 }

@@ -112,7 +112,7 @@ impl AthenaLakeQueries {
             QueryExecutionState::Queued | QueryExecutionState::Running => QueryState::Running,
             QueryExecutionState::Succeeded => QueryState::Succeeded,
             _ if reason.contains("Bytes scanned limit") => QueryState::TooLarge,
-            _ => QueryState::Failed(reason.to_owned()),
+            _ => QueryState::Failed(failure_code(reason).to_owned()),
         };
         // Whoever started it with something else than literals of ours is not known either.
         let parameters = found.execution_parameters().iter().map(|text| parameter(text));
@@ -169,6 +169,14 @@ fn parameter(literal_text: &str) -> Option<Parameter> {
     (literal(&parameter) == literal_text).then_some(parameter)
 }
 
+/// The code that Athena's text begins with, such as `HIVE_BAD_DATA`. What follows it may hold values, and is left out.
+fn failure_code(reason: &str) -> &str {
+    let is_code = |code: &&str| {
+        (1..=64).contains(&code.len()) && code.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_')
+    };
+    reason.split_once(':').map(|(code, _)| code).filter(is_code).unwrap_or("UNKNOWN")
+}
+
 #[cfg(test)]
 mod tests {
     use domain::Timestamp;
@@ -223,6 +231,21 @@ mod tests {
         }
         for text in ["'a' OR 1=1", "now()", "'it's'", "TIMESTAMP 'x'", "", "'", "1.5", "'a';--'", "+7"] {
             assert_eq!(parameter(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn of_a_failure_only_the_code_is_told() {
+        for (reason, code) in [
+            ("INVALID_CAST_ARGUMENT: Cannot cast 'ada@example.com' to BIGINT", "INVALID_CAST_ARGUMENT"),
+            ("SYNTAX_ERROR: line 1:8: Column 'x' cannot be resolved", "SYNTAX_ERROR"),
+            ("Ada Example: no such name", "UNKNOWN"),
+            ("ada@example.com", "UNKNOWN"),
+            ("Query exhausted resources at this scale factor", "UNKNOWN"),
+            (": x", "UNKNOWN"),
+            ("", "UNKNOWN"),
+        ] {
+            assert_eq!(failure_code(reason), code, "{reason}");
         }
     }
 }

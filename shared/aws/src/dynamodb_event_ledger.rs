@@ -7,7 +7,8 @@ use crate::dynamodb::{Reader, Updated, instant, malformed, text, update};
 
 const UPDATE: &str = "dynamodb:UpdateItem";
 
-/// Events from outside in one DynamoDB table, one item an event, key `event_id`.
+/// Events from outside in one DynamoDB table, one item an event, key `event_id`: the name of the producer, a colon, which
+/// no such name has, and the id.
 #[derive(Debug, Clone)]
 pub struct DynamoDbEventLedger {
     client: Client,
@@ -21,11 +22,11 @@ impl DynamoDbEventLedger {
         Self { client, table }
     }
 
-    fn update_of(&self, id: &EventId, at: Timestamp) -> UpdateItemFluentBuilder {
+    fn update_of(&self, producer: &str, id: &EventId, at: Timestamp) -> UpdateItemFluentBuilder {
         self.client
             .update_item()
             .table_name(&self.table)
-            .key("event_id", text(id.as_str()))
+            .key("event_id", text(format!("{producer}:{id}")))
             .expression_attribute_values(":at", instant(at))
     }
 }
@@ -33,13 +34,14 @@ impl DynamoDbEventLedger {
 impl EventLedger for DynamoDbEventLedger {
     async fn admit(
         &self,
+        producer: &str,
         id: &EventId,
         source: &str,
         fingerprint: &str,
         at: Timestamp,
     ) -> Result<Commit<AdmittedEvent>, PortError> {
         let request = self
-            .update_of(id, at)
+            .update_of(producer, id, at)
             .update_expression("SET event_source = :source, fingerprint = :fingerprint, admitted_at = :at")
             .condition_expression("attribute_not_exists(event_id)")
             .expression_attribute_values(":source", text(source))
@@ -53,9 +55,9 @@ impl EventLedger for DynamoDbEventLedger {
         }
     }
 
-    async fn note_published(&self, id: &EventId, at: Timestamp) -> Result<(), PortError> {
+    async fn note_published(&self, producer: &str, id: &EventId, at: Timestamp) -> Result<(), PortError> {
         let request = self
-            .update_of(id, at)
+            .update_of(producer, id, at)
             .update_expression("SET published_at = if_not_exists(published_at, :at)")
             .condition_expression("attribute_exists(event_id)");
         match update(UPDATE, request).await? {

@@ -1,6 +1,6 @@
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
-use contracts::Reason;
+use contracts::{OrderAccepted, Reason};
 use domain::{OrderId, Outcome, Settlement, Timestamp};
 use ports::{
     CallOff, Commit, NewOrder, OrderDecision, OrderRecord, OrderStore, PortError, Registered, Registration,
@@ -17,7 +17,8 @@ const GET: &str = "dynamodb:GetItem";
 /// The parts of an item are written once each, by different functions and in any order: the request
 /// (`request_hash`, `placed_at`, `traceparent`), the decision (`decision`, `decided_by`, `decided_at`, `order`,
 /// `personal`, `reasons`), that the customer called it off (`called_off_at`), the outcome (`outcome`, `outcome_*`). The
-/// checkout state machine writes `checkout_execution`, and outcomes under the same rule as [`OrderStore::settle`].
+/// checkout state machine writes `checkout_execution` and `claimed_decision` (the decision as it was when checkout claimed the
+/// order), and outcomes under the same rule as [`OrderStore::settle`].
 #[derive(Debug, Clone)]
 pub struct DynamoDbOrderStore {
     client: Client,
@@ -154,8 +155,10 @@ impl OrderStore for DynamoDbOrderStore {
             .key("order_id", text(order_id.as_str()))
             .consistent_read(true)
             .projection_expression(
-                "order_id, decision, decided_by, decided_at, reasons, outcome, outcome_event_id, outcome_at",
+                "order_id, decision, decided_by, decided_at, #order, reasons, outcome, outcome_event_id, outcome_at, \
+                 checkout_execution, claimed_decision",
             )
+            .expression_attribute_names("#order", "order")
             .send()
             .await
             .map_err(|error| failed(GET, error))?;
@@ -174,9 +177,18 @@ fn record(item: Reader<'_>) -> Result<OrderRecord, PortError> {
                 "rejected" => Some(item.json("reasons")?),
                 _ => return Err(malformed(item.operation, "decision")),
             },
+            total: match decision {
+                "accepted" => Some(item.json::<OrderAccepted>("order")?.total),
+                _ => None,
+            },
         }),
     };
-    Ok(OrderRecord { registered, settlement: settlement_of(item)? })
+    // The release before wrote no `claimed_decision`: then a claim is all that shows that the payment may have been asked for.
+    let payment_asked = match item.optional_text("claimed_decision") {
+        Some(decision) => decision == "accepted",
+        None => item.optional_text("checkout_execution").is_some(),
+    };
+    Ok(OrderRecord { registered, settlement: settlement_of(item)?, payment_asked })
 }
 
 fn settlement_of(item: Reader<'_>) -> Result<Option<Settlement>, PortError> {

@@ -1,33 +1,41 @@
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::types::{AttributeValue, DeleteRequest, WriteRequest};
-use contracts::{EventType, RecordedFact, format_timestamp, kind_of_type, parse_timestamp};
-use domain::{EventId, Fact, OrderId, Timestamp};
-use ports::{OrderViewStore, PortError};
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
+use aws_sdk_dynamodb::types::{AttributeValue, DeleteRequest, Select, WriteRequest};
+use contracts::{EventType, RecordedFact, format_timestamp, kind_of_type};
+use domain::{EventId, Fact, FactClass, OrderId, Timestamp};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use ports::{FactPage, FactPlace, OrderViewStore, PortError};
 use tokio::time::sleep;
 
-use crate::dynamodb::{json, malformed, text};
+use crate::dynamodb::{Item, Reader, instant, json, malformed, text};
 use crate::error::failed;
 
-const UPDATE: &str = "dynamodb:UpdateItem";
-const GET: &str = "dynamodb:GetItem";
+const PUT: &str = "dynamodb:PutItem";
+const QUERY: &str = "dynamodb:Query";
 const SCAN: &str = "dynamodb:Scan";
 const DELETE: &str = "dynamodb:BatchWriteItem";
 
 /// The most items of one BatchWriteItem call
 /// (<https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchWriteItem.html>).
 const DELETES_MAX: usize = 25;
+/// How many of these calls are under way at once.
+const DELETING_MAX: usize = 8;
 /// How often what DynamoDB left over is asked for again.
 const ATTEMPTS_MAX: u32 = 8;
 
-/// What begins the name of an attribute that holds a fact; the event's id follows.
-const FACT_PREFIX: &str = "fact#";
+/// The global secondary index that has the facts from outside by time.
+const BY_TIME: &str = "by-time";
 
-/// The read model in one DynamoDB table, one item an order, key `order_id`, one attribute a fact.
+/// The read model in one DynamoDB table, one item a fact, key `order_id` and `fact`.
+///
+/// `fact` is the digit of the fact's class, `#`, and its identity, so that an order's own facts are read, and a signature is
+/// found, without a look at any other fact. Facts from outside, and no others, have the attribute `by_time` (time, `#`,
+/// identity), by which the index `by-time` sorts them. The index is global because a local one limits all facts of an order
+/// to 10 GB.
 #[derive(Debug, Clone)]
 pub struct DynamoDbOrderViewStore {
     client: Client,
@@ -41,19 +49,8 @@ pub struct ViewsCounted {
     pub orders: u64,
     /// What is known.
     pub facts: u64,
-    /// When the first of it happened.
+    /// When the first of our own facts happened. When others say that theirs did is their choice.
     pub first_at: Option<Timestamp>,
-}
-
-/// A fact as it is stored; its event id is in the attribute's name.
-#[derive(Serialize, Deserialize)]
-struct StoredFact {
-    #[serde(rename = "type")]
-    event_type: String,
-    at: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    cause: Option<String>,
-    details: Value,
 }
 
 impl DynamoDbOrderViewStore {
@@ -69,37 +66,36 @@ impl DynamoDbOrderViewStore {
     /// When DynamoDB does not answer, or when a fact is unreadable.
     pub async fn count(&self) -> Result<ViewsCounted, PortError> {
         let mut counted = ViewsCounted::default();
+        let mut orders = HashSet::new();
         let scan = self.client.scan().table_name(&self.table).consistent_read(true);
         let mut pages = scan.into_paginator().send();
         while let Some(page) = pages.next().await {
             for item in page.map_err(|error| failed(SCAN, error))?.items.unwrap_or_default() {
-                counted.orders += 1;
-                for (name, value) in item {
-                    let Some(event_id) = name.strip_prefix(FACT_PREFIX) else { continue };
-                    let fact = value.as_s().ok().and_then(|stored| recorded_fact(event_id, stored));
-                    let at = fact.ok_or_else(|| malformed(SCAN, "fact#"))?.fact.at;
-                    counted.facts += 1;
-                    counted.first_at = Some(counted.first_at.map_or(at, |first| first.min(at)));
+                let fact = recorded_fact(SCAN, &item)?.fact;
+                counted.facts += 1;
+                if fact.class == FactClass::Own {
+                    counted.first_at = Some(counted.first_at.map_or(fact.at, |first| first.min(fact.at)));
                 }
+                orders.insert(Reader { operation: SCAN, item: &item }.text("order_id")?.to_owned());
             }
         }
+        counted.orders = orders.len() as u64;
         Ok(counted)
     }
 
-    /// Deletes every view; says how many. For whoever makes them anew.
+    /// Deletes every fact; says how many. For whoever makes the read model anew.
     ///
     /// # Errors
-    /// When DynamoDB does not answer; some views are gone by then.
+    /// When DynamoDB does not answer; some facts are gone by then.
     pub async fn delete_all(&self) -> Result<u64, PortError> {
         let mut deleted = 0;
-        let scan = self.client.scan().table_name(&self.table).projection_expression("order_id");
+        let scan = self.client.scan().table_name(&self.table).projection_expression("order_id, fact");
         let mut pages = scan.consistent_read(true).into_paginator().send();
         while let Some(page) = pages.next().await {
             let items = page.map_err(|error| failed(SCAN, error))?.items.unwrap_or_default();
-            for keys in items.chunks(DELETES_MAX) {
-                self.delete(keys).await?;
-                deleted += keys.len() as u64;
-            }
+            let deletions = items.chunks(DELETES_MAX).map(|keys| self.delete(keys));
+            stream::iter(deletions).buffer_unordered(DELETING_MAX).try_collect::<()>().await?;
+            deleted += items.len() as u64;
         }
         Ok(deleted)
     }
@@ -124,65 +120,138 @@ impl DynamoDbOrderViewStore {
         }
         Err(PortError::transient(DELETE, "DynamoDB left items over again and again"))
     }
+
+    /// A question for the facts of one class of an order, which sees every write that was answered before.
+    fn of_class(&self, order_id: &OrderId, class: FactClass) -> QueryFluentBuilder {
+        self.client
+            .query()
+            .table_name(&self.table)
+            .consistent_read(true)
+            .key_condition_expression("order_id = :order AND begins_with(fact, :class)")
+            .expression_attribute_values(":order", text(order_id.as_str()))
+            .expression_attribute_values(":class", text(format!("{}#", digit(class))))
+    }
 }
 
 impl OrderViewStore for DynamoDbOrderViewStore {
-    async fn add(&self, order_id: &OrderId, fact: &RecordedFact) -> Result<(), PortError> {
-        let stored = StoredFact {
-            event_type: fact.event_type.as_str().to_owned(),
-            at: format_timestamp(fact.fact.at),
-            cause: fact.fact.caused_by.as_ref().map(|cause| cause.as_str().to_owned()),
-            details: fact.details.clone(),
-        };
-        self.client
-            .update_item()
+    async fn add(&self, order_id: &OrderId, recorded: &RecordedFact) -> Result<(), PortError> {
+        let Fact { identity, event_id, class, at, caused_by, .. } = &recorded.fact;
+        let mut put = self
+            .client
+            .put_item()
             .table_name(&self.table)
-            .key("order_id", text(order_id.as_str()))
-            .update_expression("SET #fact = if_not_exists(#fact, :fact)")
-            .expression_attribute_names("#fact", format!("{FACT_PREFIX}{}", fact.fact.event_id))
-            .expression_attribute_values(":fact", json(UPDATE, &stored)?)
-            .send()
-            .await
-            .map_err(|error| failed(UPDATE, error))?;
-        Ok(())
+            .item("order_id", text(order_id.as_str()))
+            .item("fact", text(format!("{}#{identity}", digit(*class))))
+            .item("event_type", text(recorded.event_type.as_str()))
+            .item("at", instant(*at))
+            .item("details", json(PUT, &recorded.details)?)
+            .condition_expression("attribute_not_exists(order_id)");
+        if event_id != identity {
+            put = put.item("event_id", text(event_id.as_str()));
+        }
+        if let Some(cause) = caused_by {
+            put = put.item("caused_by", text(cause.as_str()));
+        }
+        if *class != FactClass::Own {
+            put = put.item("by_time", by_time(*at, identity));
+        }
+        match put.send().await {
+            Ok(_) => Ok(()),
+            // An earlier delivery added it, or the SDK's own first attempt.
+            Err(SdkError::ServiceError(error)) if error.err().is_conditional_check_failed_exception() => {
+                Ok(())
+            }
+            Err(error) => Err(failed(PUT, error)),
+        }
     }
 
-    async fn facts(&self, order_id: &OrderId) -> Result<Vec<RecordedFact>, PortError> {
-        let output = self
+    async fn own_facts(&self, order_id: &OrderId) -> Result<Vec<RecordedFact>, PortError> {
+        let mut items = self.of_class(order_id, FactClass::Own).into_paginator().items().send();
+        let mut facts = Vec::new();
+        while let Some(item) = items.next().await {
+            facts.push(recorded_fact(QUERY, &item.map_err(|error| failed(QUERY, error))?)?);
+        }
+        Ok(facts)
+    }
+
+    async fn has_signature(&self, order_id: &OrderId) -> Result<bool, PortError> {
+        let request = self.of_class(order_id, FactClass::Signature).select(Select::Count).limit(1);
+        let output = request.send().await.map_err(|error| failed(QUERY, error))?;
+        Ok(output.count > 0)
+    }
+
+    async fn outside_facts(
+        &self,
+        order_id: &OrderId,
+        after: Option<&FactPlace>,
+        limit: usize,
+    ) -> Result<FactPage, PortError> {
+        // Whether one more is there, says whether there is another page.
+        let wanted = limit.saturating_add(1);
+        let request = self
             .client
-            .get_item()
+            .query()
             .table_name(&self.table)
-            .key("order_id", text(order_id.as_str()))
-            .consistent_read(true)
-            .send()
-            .await
-            .map_err(|error| failed(GET, error))?;
-        let attributes = output.item.unwrap_or_default().into_iter();
-        attributes
-            .filter_map(|(name, value)| {
-                let event_id = name.strip_prefix(FACT_PREFIX)?;
-                let fact = value.as_s().ok().and_then(|stored| recorded_fact(event_id, stored));
-                Some(fact.ok_or_else(|| malformed(GET, "fact#")))
-            })
-            .collect()
+            .index_name(BY_TIME)
+            .scan_index_forward(false)
+            .limit(i32::try_from(wanted).unwrap_or(i32::MAX))
+            .expression_attribute_values(":order", text(order_id.as_str()));
+        let request = match after {
+            None => request.key_condition_expression("order_id = :order"),
+            Some(FactPlace { at, identity }) => request
+                .key_condition_expression("order_id = :order AND by_time < :after")
+                .expression_attribute_values(":after", by_time(*at, identity)),
+        };
+        let mut items = request.into_paginator().items().send();
+        let mut facts = Vec::new();
+        while facts.len() < wanted
+            && let Some(item) = items.next().await
+        {
+            facts.push(recorded_fact(QUERY, &item.map_err(|error| failed(QUERY, error))?)?);
+        }
+        Ok(FactPage::of(facts, limit))
     }
 }
 
-fn recorded_fact(event_id: &str, stored: &str) -> Option<RecordedFact> {
-    let stored: StoredFact = serde_json::from_str(stored).ok()?;
-    let event_type = EventType::parse(&stored.event_type)?;
-    let caused_by = match stored.cause {
-        Some(cause) => Some(EventId::parse(&cause).ok()?),
-        None => None,
+/// What a class is called in a key.
+fn digit(class: FactClass) -> &'static str {
+    match class {
+        FactClass::Own => "0",
+        FactClass::Signature => "1",
+        FactClass::Outside => "2",
+    }
+}
+
+/// Sorts as [`FactPlace`] does.
+fn by_time(at: Timestamp, identity: &EventId) -> AttributeValue {
+    text(format!("{}#{identity}", format_timestamp(at)))
+}
+
+fn recorded_fact(operation: &'static str, item: &Item) -> Result<RecordedFact, PortError> {
+    let reader = Reader { operation, item };
+    let (class, identity) = reader
+        .text("fact")?
+        .split_once('#')
+        .and_then(|(class, identity)| {
+            let class = FactClass::ALL.into_iter().find(|known| digit(*known) == class)?;
+            Some((class, EventId::parse(identity).ok()?))
+        })
+        .ok_or_else(|| malformed(operation, "fact"))?;
+    let event_id = |name| match item.get(name) {
+        Some(_) => reader.event_id(name).map(Some),
+        None => Ok(None),
     };
-    Some(RecordedFact {
-        fact: Fact {
-            event_id: EventId::parse(event_id).ok()?,
-            kind: kind_of_type(event_type)?,
-            at: parse_timestamp(&stored.at)?,
-            caused_by,
-        },
-        event_type,
-        details: stored.details,
-    })
+    let event_type = EventType::parse(reader.text("event_type")?);
+    let (event_type, kind) = event_type
+        .and_then(|event_type| Some((event_type, kind_of_type(event_type)?)))
+        .ok_or_else(|| malformed(operation, "event_type"))?;
+    let fact = Fact {
+        event_id: event_id("event_id")?.unwrap_or_else(|| identity.clone()),
+        identity,
+        kind,
+        class,
+        at: reader.instant("at")?,
+        caused_by: event_id("caused_by")?,
+    };
+    Ok(RecordedFact { fact, event_type, details: reader.json("details")? })
 }

@@ -1,6 +1,8 @@
 use std::time::Duration;
 
 use aws_sdk_s3::Client;
+use aws_sdk_s3::config::Builder;
+use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::primitives::{ByteStream, SdkBody};
 use aws_sdk_s3::types::ChecksumMode;
 use base64::Engine;
@@ -17,6 +19,36 @@ const GET_OBJECT: &str = "s3:GetObject";
 /// The pauses before an object is written again whose key another write held: growing ones, of which a random part is
 /// waited.
 const PAUSES_MS_MAX: [u64; 3] = [50, 100, 200];
+
+/// How fast an upload is at least, where nothing is wrong: one connection to S3 takes some tens of megabytes a second, and a
+/// function with little memory has a small share of a processor to encrypt it with.
+const UPLOAD_BYTES_PER_SECOND_MIN: u64 = 4 << 20;
+
+/// What a client waits for one attempt, and the time that it takes to send so many bytes: an attempt includes the upload.
+///
+/// So an object is written by one request, however large: one call is one conditional write, and a broken one leaves nothing
+/// behind, where parts of a multipart upload would stay. S3 takes 5 GB in one request and the lake's objects stay below 2 GB.
+pub(crate) fn timeouts_of_upload(client: &Client, bytes: u64) -> TimeoutConfig {
+    let of_client = client.config().timeout_config();
+    let mut timeouts = of_client.map_or_else(TimeoutConfig::builder, TimeoutConfig::to_builder);
+    if let Some(attempt) = of_client.and_then(TimeoutConfig::operation_attempt_timeout) {
+        let upload = Duration::from_millis(bytes.saturating_mul(1_000) / UPLOAD_BYTES_PER_SECOND_MIN);
+        timeouts = timeouts.operation_attempt_timeout(attempt + upload);
+    }
+    timeouts.build()
+}
+
+/// A client whose attempts may take at least so long.
+pub(crate) fn with_patience(client: &Client, attempt: Duration) -> Client {
+    let of_client = client.config().timeout_config();
+    let known = of_client.and_then(TimeoutConfig::operation_attempt_timeout);
+    if known.is_none_or(|known| known >= attempt) {
+        return client.clone();
+    }
+    let timeouts = of_client.map_or_else(TimeoutConfig::builder, TimeoutConfig::to_builder);
+    let timeouts = timeouts.operation_attempt_timeout(attempt).build();
+    Client::from_conf(client.config().to_builder().timeout_config(timeouts).build())
+}
 
 /// An object that is to be written unless its key is taken.
 #[derive(Debug)]
@@ -47,6 +79,7 @@ pub(crate) async fn put_once(client: &Client, object: NewObject<'_>) -> Result<P
     let NewObject { bucket, key, content_type, content_encoding, body } = object;
     let checksum = BASE64_STANDARD.encode(crc32fast::hash(&body).to_be_bytes());
     let bytes = Bytes::from(body);
+    let timeouts = timeouts_of_upload(client, bytes.len() as u64);
     let body = SdkBody::from(bytes.clone());
     let mut pauses_ms_max = PAUSES_MS_MAX.into_iter();
     loop {
@@ -60,6 +93,8 @@ pub(crate) async fn put_once(client: &Client, object: NewObject<'_>) -> Result<P
             .checksum_crc32(&checksum)
             .if_none_match("*")
             .body(ByteStream::new(body))
+            .customize()
+            .config_override(Builder::new().timeout_config(timeouts.clone()))
             .send()
             .await;
         let Err(error) = result else { return Ok(Put::Written) };
@@ -84,4 +119,46 @@ pub(crate) async fn put_once(client: &Client, object: NewObject<'_>) -> Result<P
     }
     tracing::warn!(key, "another object stands under the key, and stays");
     Ok(Put::Other)
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_credential_types::Credentials;
+
+    use super::*;
+    use crate::Sdk;
+
+    fn client() -> Client {
+        let credentials = Credentials::new("a", "b", None, None, "test");
+        Sdk::of_a_function(credentials, "eu-central-1".to_owned(), None).s3()
+    }
+
+    fn attempt(timeouts: &TimeoutConfig) -> Duration {
+        timeouts.operation_attempt_timeout().unwrap()
+    }
+
+    #[test]
+    fn an_upload_gets_time_by_its_size_and_nothing_else_changes() {
+        let client = client();
+        let of_client = client.config().timeout_config().unwrap();
+        let nothing = timeouts_of_upload(&client, 0);
+        assert_eq!(attempt(&nothing), attempt(of_client));
+        assert_eq!(nothing.connect_timeout(), of_client.connect_timeout());
+        for (megabytes, seconds) in [(4, 1), (128, 32), (1024, 256)] {
+            let timeouts = timeouts_of_upload(&client, megabytes << 20);
+            assert_eq!(attempt(&timeouts), attempt(of_client) + Duration::from_secs(seconds));
+        }
+        // Three attempts of what event-archiver writes, at most the 6 MB that Lambda gives it, are over before it is.
+        assert!(3 * attempt(&timeouts_of_upload(&client, 6 << 20)) < Duration::from_secs(30));
+        // So are three of the largest object that lake-compactor is allowed to make.
+        assert!(3 * attempt(&timeouts_of_upload(&client, 1_024 << 20)) < Duration::from_secs(900));
+    }
+
+    #[test]
+    fn patience_is_only_ever_added() {
+        let client = client();
+        let of = |client: &Client| attempt(client.config().timeout_config().unwrap());
+        assert_eq!(of(&with_patience(&client, Duration::from_secs(20))), Duration::from_secs(20));
+        assert_eq!(of(&with_patience(&client, Duration::from_millis(1))), of(&client));
+    }
 }

@@ -1,4 +1,5 @@
 use std::ops::Range;
+use std::time::Duration;
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::error::SdkError;
@@ -8,6 +9,7 @@ use domain::Timestamp;
 use ports::{LakeObjects, PortError, StoredObject};
 
 use crate::error::failed;
+use crate::s3::with_patience;
 
 const LIST_OBJECTS: &str = "s3:ListObjectsV2";
 const GET_OBJECT: &str = "s3:GetObject";
@@ -15,6 +17,10 @@ const DELETE_OBJECTS: &str = "s3:DeleteObjects";
 
 /// The most that S3 removes in one call.
 const KEYS_MAX: usize = 1_000;
+
+/// How long one attempt may take at least. S3 is asked for a page of a thousand keys, before which it may skip as many delete
+/// markers as there are folded objects, and to remove a thousand objects at once.
+const ATTEMPT: Duration = Duration::from_secs(20);
 
 /// What is in the lake, in one S3 bucket.
 #[derive(Debug, Clone)]
@@ -24,10 +30,12 @@ pub struct S3LakeObjects {
 }
 
 impl S3LakeObjects {
-    /// In this bucket.
+    /// In this bucket. S3 says of an object that it is missing only to those who may list the bucket under any prefix:
+    /// `s3:ListBucket` without a condition on `s3:prefix`, which a read does not have. To anyone else a missing object is a
+    /// refusal (<https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html>), which is an error here.
     #[must_use]
     pub fn new(client: Client, bucket: String) -> Self {
-        Self { client, bucket }
+        Self { client: with_patience(&client, ATTEMPT), bucket }
     }
 }
 

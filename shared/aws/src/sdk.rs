@@ -17,8 +17,23 @@ use aws_types::region::Region;
 /// to nothing else, and reading five roots takes no time where reading the system's takes milliseconds a start.
 const AMAZON_TRUST_SERVICES: &[u8] = include_bytes!("amazon-trust-services.pem");
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
-const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long one attempt of a call may take, from the first byte of the request to the headers of the answer.
+///
+/// Calls whose request has no bound take longer and say so where they are made: an upload gets time by its size
+/// (`s3::put_once`), and listing and removing objects have a longer attempt ([`crate::S3LakeObjects`]).
+#[derive(Debug, Clone, Copy)]
+struct Patience {
+    connect: Duration,
+    attempt: Duration,
+}
+
+/// Of a function: a message that waits is delivered again, so three attempts have to fit into its own time. Every service is
+/// asked for little at once: at most 1 MB by PutEvents, SendMessageBatch and Query, 4 MB by TransactWriteItems; SQS is never
+/// asked to wait for messages for longer than a second; Athena starts a query and is asked for its result later.
+const FUNCTION: Patience = Patience { connect: Duration::from_secs(1), attempt: Duration::from_secs(3) };
+/// Of a program a person runs: nobody runs it again for them, and an emulator on a busy laptop answers late.
+const PROGRAM: Patience = Patience { connect: Duration::from_secs(10), attempt: Duration::from_secs(30) };
+
 const ATTEMPTS_MAX: u32 = 3;
 const BACKOFF_INITIAL: Duration = Duration::from_millis(50);
 
@@ -48,12 +63,27 @@ impl Sdk {
             "lambda",
         );
         let region = required("AWS_REGION")?;
-        Ok(Self::new(credentials, region, optional("AWS_ENDPOINT_URL")))
+        Ok(Self::of_a_function(credentials, region, optional("AWS_ENDPOINT_URL")))
     }
 
-    /// From given credentials; `endpoint_url` points at an emulator.
+    /// With the time-outs of a function, from given credentials; `endpoint_url` points at an emulator.
+    #[must_use]
+    pub fn of_a_function(credentials: Credentials, region: String, endpoint_url: Option<String>) -> Self {
+        Self::patient(FUNCTION, credentials, region, endpoint_url)
+    }
+
+    /// For a program that a person runs, from given credentials; `endpoint_url` points at an emulator.
     #[must_use]
     pub fn new(credentials: Credentials, region: String, endpoint_url: Option<String>) -> Self {
+        Self::patient(PROGRAM, credentials, region, endpoint_url)
+    }
+
+    fn patient(
+        patience: Patience,
+        credentials: Credentials,
+        region: String,
+        endpoint_url: Option<String>,
+    ) -> Self {
         let mut config = SdkConfig::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new(region))
@@ -66,18 +96,12 @@ impl Sdk {
             )
             .timeout_config(
                 TimeoutConfig::builder()
-                    .connect_timeout(CONNECT_TIMEOUT)
-                    .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+                    .connect_timeout(patience.connect)
+                    .operation_attempt_timeout(patience.attempt)
                     .build(),
             );
         config.set_endpoint_url(endpoint_url);
         Self { config: config.build() }
-    }
-
-    /// From a configuration that was loaded elsewhere, such as a person's own profile.
-    #[must_use]
-    pub fn from_config(config: SdkConfig) -> Self {
-        Self { config }
     }
 
     /// What every client is made from.

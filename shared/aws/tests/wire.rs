@@ -13,22 +13,25 @@ mod scripted;
 use std::collections::HashMap;
 use std::error::Error;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use aws::{
     AthenaLakeQueries, AwsRedriveTargets, DynamoDbEventLedger, DynamoDbOrderStore, DynamoDbOrderViewStore,
     DynamoDbRedriveLedger, DynamoDbShipmentStore, DynamoDbStockStore, EventBridgeEventBus, S3EventLake,
-    SfnPaymentTasks, SnsFulfilmentCentre, SqsMessageQueue, SqsQuarantine,
+    S3LakeObjects, S3QuarantineStore, SfnPaymentTasks, SnsFulfilmentCentre, SqsMessageQueue, SqsQuarantine,
 };
-use contracts::{EventType, Outbound};
+use contracts::{EventType, Outbound, RecordedFact, kind_of_type};
 use domain::{
-    Attempt, Concerning, EventId, Failure, OrderId, Quantity, RedriveKey, RedriveReason, RedriveRecord,
-    Reservation, Shipment, ShipmentDecision, Shortage, Sku, StockDecision, StockEnd, StockLine, Timestamp,
+    Attempt, Concerning, EventId, Fact, FactClass, Failure, OrderId, Quantity, QuarantineId, RedriveKey,
+    RedriveReason, RedriveRecord, Reservation, Shipment, ShipmentDecision, Shortage, Sku, StockDecision,
+    StockEnd, StockLine, Timestamp,
 };
 use ports::{
-    AdmittedEvent, Commit, Decided, EventBus, EventLake, EventLedger, Execution, FulfilmentCentre,
-    LakeObject, LakeQueries, LakeQuery, MessageQueue, NewOrder, Notice, OrderStore, OrderViewStore,
-    Parameter, PaymentTasks, PortError, Postponement, Quarantine, Quarantined, QueryId, QueryState, Redrive,
-    RedriveLedger, RedriveTargets, Reserve, Retry, ShipmentStore, StockStore, Target, TaskReply, conformance,
+    AdmittedEvent, Commit, Decided, EventBus, EventLake, EventLedger, Execution, FactPlace, FulfilmentCentre,
+    LakeObject, LakeObjects, LakeQueries, LakeQuery, MessageQueue, NewOrder, Notice, OrderStore,
+    OrderViewStore, Parameter, PaymentTasks, PortError, Postponement, Quarantine, QuarantineStore,
+    Quarantined, QueryId, QueryState, Redrive, RedriveLedger, RedriveTargets, Reserve, Retry, ShipmentStore,
+    StockStore, Target, TaskReply, conformance,
 };
 use scripted::{Answer, Fate, ScriptedAws};
 use serde_json::{Value, json};
@@ -183,7 +186,10 @@ fn an_execution_is_known_only_where_it_was_started() {
         (execution("lake-api", "QUEUED", "", values()), known(QueryState::Running)),
         (execution("lake-api", "RUNNING", "", values()), known(QueryState::Running)),
         (execution("lake-api", "SUCCEEDED", "", values()), known(QueryState::Succeeded)),
-        (execution("lake-api", "FAILED", "why", values()), known(QueryState::Failed("why".to_owned()))),
+        (
+            execution("lake-api", "FAILED", "HIVE_BAD_DATA: cannot read ada@example.com", values()),
+            known(QueryState::Failed("HIVE_BAD_DATA".to_owned())),
+        ),
         (
             execution("lake-api", "CANCELLED", "Bytes scanned limit was exceeded", values()),
             known(QueryState::TooLarge),
@@ -337,16 +343,119 @@ fn what_dynamodb_cannot_do_now_may_succeed_later() {
     ] {
         let aws = ScriptedAws::that_always_answers(Answer::error(status, code));
         let views = DynamoDbOrderViewStore::new(aws.sdk().dynamodb(), "views".to_owned());
-        assert_retry(&wait(views.facts(&order_id())), retry);
+        assert_retry(&wait(views.own_facts(&order_id())), retry);
         assert_eq!(aws.requests().len(), attempts, "{code}");
         let shipments = DynamoDbShipmentStore::new(aws.sdk().dynamodb(), "shipments".to_owned());
         assert_retry(&wait(shipments.bar(&order_id(), &by(&event_id()))), retry);
         let stock = DynamoDbStockStore::new(aws.sdk().dynamodb(), "stock".to_owned());
         assert_retry(&wait(stock.reserve(&order_id(), &lines(), &by(&event_id()))), retry);
         let events = DynamoDbEventLedger::new(aws.sdk().dynamodb(), "events".to_owned());
-        assert_retry(&wait(events.admit(&event_id(), "payments", "hash", AT)), retry);
-        assert_retry(&wait(events.note_published(&event_id(), AT)), retry);
+        assert_retry(&wait(events.admit("carrier", &event_id(), "payments", "hash", AT)), retry);
+        assert_retry(&wait(events.note_published("carrier", &event_id(), AT)), retry);
     }
+}
+
+#[test]
+fn a_fact_that_is_there_is_not_written_again() {
+    let aws = ScriptedAws::that_answers(vec![
+        Fate::ReplyLost,
+        Fate::Answered(Answer::error(400, "ConditionalCheckFailedException")),
+    ]);
+    let views = DynamoDbOrderViewStore::new(aws.sdk().dynamodb(), "views".to_owned());
+    wait(views.add(&order_id(), &moved("e-1"))).unwrap();
+    let requests = aws.requests();
+    assert_eq!(
+        requests.iter().map(|request| request.operation()).collect::<Vec<_>>(),
+        ["PutItem", "PutItem"]
+    );
+    let put = requests[0].json();
+    assert_eq!(put["ConditionExpression"], "attribute_not_exists(order_id)");
+    assert_eq!(put["Item"], stored_move("e-1"));
+}
+
+#[test]
+fn the_facts_of_an_order_are_read_until_there_are_enough() {
+    // A page of DynamoDB ends at 1 MB, with fewer items than were asked for, or none.
+    let page = |ids: &[&str], last: Option<&str>| {
+        let mut page = json!({"Items": ids.iter().map(|id| stored_move(id)).collect::<Vec<_>>()});
+        if let Some(last) = last {
+            page["LastEvaluatedKey"] =
+                json!({"order_id": {"S": "o-1"}, "fact": {"S": format!("2#{last}")}, "by_time": {"S": last}});
+        }
+        Fate::Answered(Answer::json(&page))
+    };
+    let aws = ScriptedAws::that_answers(vec![
+        page(&["e-4"], Some("1")),
+        page(&[], Some("2")),
+        page(&["e-3", "e-2", "e-1"], Some("3")),
+        page(&["e-0"], None),
+    ]);
+    let views = DynamoDbOrderViewStore::new(aws.sdk().dynamodb(), "views".to_owned());
+    let after = FactPlace { at: AT, identity: EventId::parse("e-9").unwrap() };
+    let found = wait(views.outside_facts(&order_id(), Some(&after), 2)).unwrap();
+    assert_eq!(found.facts, ["e-4", "e-3"].map(moved));
+    assert_eq!(found.next, Some(FactPlace::of(&moved("e-3"))));
+    let requests = aws.requests();
+    assert_eq!(requests.len(), 3, "the rest is not asked for");
+    let query = requests[0].json();
+    assert_eq!((&query["IndexName"], &query["Limit"]), (&json!("by-time"), &json!(3)));
+    assert_eq!((&query["ScanIndexForward"], &query["ConsistentRead"]), (&json!(false), &Value::Null));
+    assert_eq!(query["ExpressionAttributeValues"][":after"], json!({"S": format!("{AT_STORED}#e-9")}));
+
+    let aws = ScriptedAws::that_answers(vec![page(&["e-1"], Some("1")), page(&["e-2"], None)]);
+    let views = DynamoDbOrderViewStore::new(aws.sdk().dynamodb(), "views".to_owned());
+    assert_eq!(wait(views.own_facts(&order_id())).unwrap(), ["e-1", "e-2"].map(moved));
+    for query in aws.requests().iter().map(|request| request.json()) {
+        assert_eq!((&query["ConsistentRead"], &query["IndexName"]), (&json!(true), &Value::Null));
+        let values = json!({":order": {"S": "o-1"}, ":class": {"S": "0#"}});
+        assert_eq!(query["ExpressionAttributeValues"], values);
+    }
+}
+
+#[test]
+fn a_fact_that_is_not_as_it_was_stored_is_reported() {
+    let changes: [(&str, Value); 5] = [
+        ("fact", json!({"S": "7#e-1"})),
+        ("event_type", json!({"S": "shipping.unknown.v1"})),
+        ("at", json!({"S": "yesterday"})),
+        ("caused_by", json!({"S": ""})),
+        ("details", json!({"S": "{"})),
+    ];
+    for (name, value) in changes {
+        let mut item = stored_move("e-1");
+        item[name] = value;
+        let aws = ScriptedAws::that_always_answers(Answer::json(&json!({"Items": [item]})));
+        let views = DynamoDbOrderViewStore::new(aws.sdk().dynamodb(), "views".to_owned());
+        assert_retry(&wait(views.own_facts(&order_id())), Retry::Permanent);
+    }
+}
+
+/// That a parcel moved.
+fn moved(identity: &str) -> RecordedFact {
+    let event_type = EventType::DeliveryStatusChanged;
+    let fact = Fact {
+        identity: EventId::parse(identity).unwrap(),
+        event_id: EventId::parse("carriers-own").unwrap(),
+        kind: kind_of_type(event_type).unwrap(),
+        class: FactClass::Outside,
+        at: AT,
+        caused_by: Some(event_id()),
+    };
+    RecordedFact { fact, event_type, details: json!({"status": "in_transit"}) }
+}
+
+/// The item of [`moved`].
+fn stored_move(identity: &str) -> Value {
+    json!({
+        "order_id": {"S": "o-1"},
+        "fact": {"S": format!("2#{identity}")},
+        "by_time": {"S": format!("{AT_STORED}#{identity}")},
+        "event_type": {"S": "shipping.delivery-status-changed.v1"},
+        "event_id": {"S": "carriers-own"},
+        "at": {"S": AT_STORED},
+        "caused_by": {"S": event_id().as_str()},
+        "details": {"S": r#"{"status":"in_transit"}"#},
+    })
 }
 
 #[test]
@@ -385,7 +494,7 @@ fn the_sdks_retry_of_an_update_meets_its_own_write() {
 #[test]
 fn the_sdks_retry_of_an_admission_meets_its_own_write() {
     let own = json!({"Item": {
-        "event_id": {"S": "e-1"},
+        "event_id": {"S": "carrier:e-1"},
         "event_source": {"S": "payments"},
         "fingerprint": {"S": "hash"},
         "admitted_at": {"S": AT_STORED},
@@ -401,8 +510,9 @@ fn the_sdks_retry_of_an_admission_meets_its_own_write() {
         admitted_at: AT,
         published_at: None,
     };
-    let answer = wait(events.admit(&event_id(), "payments", "hash", AT)).unwrap();
+    let answer = wait(events.admit("carrier", &event_id(), "payments", "hash", AT)).unwrap();
     assert_eq!(answer, Commit::Existing(stands), "its own write, which nobody has published yet");
+    assert_eq!(aws.requests()[0].json()["Key"], json!({"event_id": {"S": "carrier:e-1"}}));
 }
 
 #[test]
@@ -655,6 +765,53 @@ fn an_object_that_s3_cannot_take_now_may_be_taken_later() {
     }
 }
 
+/// 24 MB at 5 MB a second: longer than an attempt may take otherwise, and no longer than so many bytes may.
+#[test]
+fn an_upload_may_take_as_long_as_its_size_needs() {
+    let aws = ScriptedAws::that_reads_slowly(5 << 20, Answer::xml(200, ""));
+    let lake = S3EventLake::new(aws.sdk_of_a_function().s3(), "lake".to_owned());
+    let object = LakeObject { body: vec![7; 24 << 20], ..object() };
+    assert_eq!(wait(lake.write_once(object)).unwrap(), Commit::Written);
+    assert_eq!(aws.requests().len(), 1, "at the first attempt");
+}
+
+/// A page of a thousand keys may stand behind many delete markers, and a thousand removals are one call.
+#[test]
+fn a_listing_and_a_removal_may_take_longer_than_other_calls() {
+    let pause = Duration::from_secs(4);
+    for body in ["<ListBucketResult></ListBucketResult>", "<DeleteResult></DeleteResult>"] {
+        let aws = ScriptedAws::that_answers(vec![Fate::AnsweredLate(pause, Answer::xml(200, body))]);
+        let objects = S3LakeObjects::new(aws.sdk_of_a_function().s3(), "lake".to_owned());
+        if body.starts_with("<List") {
+            assert_eq!(wait(objects.list("events/")).unwrap(), []);
+        } else {
+            wait(objects.remove(&["events/a".to_owned()])).unwrap();
+        }
+        assert_eq!(aws.requests().len(), 1, "at the first attempt");
+    }
+}
+
+/// S3 says that an object is missing only to those who may list the bucket; to others it is forbidden
+/// (<https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html>).
+#[test]
+fn an_object_that_may_not_be_read_is_not_taken_for_missing() {
+    for (status, code, is_missing) in
+        [(404, "NoSuchKey", true), (403, "AccessDenied", false), (404, "NoSuchBucket", false)]
+    {
+        let aws = ScriptedAws::that_always_answers(s3_error(status, code));
+        let objects = S3LakeObjects::new(aws.sdk().s3(), "lake".to_owned());
+        let quarantine = S3QuarantineStore::new(aws.sdk().s3(), "quarantine".to_owned());
+        let id = QuarantineId::parse("0190b3a4-0000-5000-8000-000000000000").unwrap();
+        let (read, found) = (wait(objects.read("events/a", None)), wait(quarantine.find(&id)));
+        if is_missing {
+            assert_eq!((read.unwrap(), found.unwrap()), (None, None));
+        } else {
+            assert_retry(&read, Retry::Transient);
+            assert_retry(&found, Retry::Transient);
+        }
+    }
+}
+
 // Step Functions
 // https://docs.aws.amazon.com/step-functions/latest/apireference/API_SendTaskSuccess.html
 
@@ -794,13 +951,16 @@ fn tokens(aws: &ScriptedAws) -> Vec<String> {
 
 async fn write_object(aws: &ScriptedAws) -> Result<Commit<()>, PortError> {
     let lake = S3EventLake::new(aws.sdk().s3(), "lake".to_owned());
-    let object = LakeObject {
+    lake.write_once(object()).await
+}
+
+fn object() -> LakeObject {
+    LakeObject {
         key: "events/object.json.zst".to_owned(),
         body: b"object".to_vec(),
         content_type: "application/json",
         content_encoding: None,
-    };
-    lake.write_once(object).await
+    }
 }
 
 fn s3_error(status: u16, code: &str) -> Answer {

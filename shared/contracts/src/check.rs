@@ -6,8 +6,8 @@ use std::ops::RangeInclusive;
 use crate::data::{
     CancellationRequested, DeliveryStatusChanged, EventQuarantined, OrderAccepted, OrderCancelled,
     OrderConfirmed, OrderPlaced, OrderRejected, ParcelPickedUp, PaymentCaptured, PaymentFailed,
-    PaymentRequested, RefundRequested, ShipmentCancelled, ShipmentScheduled, SignatureCollected,
-    StockRejected, StockReleased, StockReserved,
+    PaymentRequested, RefundRequested, ShipmentCancelled, ShipmentDeparted, ShipmentScheduled,
+    SignatureCollected, StockRejected, StockReleased, StockReserved,
 };
 use crate::parts::{Line, Money, Reason, Shortage, Signature, StockLine};
 use crate::texts::{self, Text};
@@ -138,6 +138,8 @@ impl Check for Shortage {
 impl Check for Reason {
     fn check(&self, checker: &mut Checker) {
         checker.text::<texts::Code>("code", &self.code);
+        checker.optional_text::<texts::Words<{ texts::FIELD_LENGTH_MAX }>>("field", self.field.as_deref());
+        checker.text::<texts::Words<{ texts::MESSAGE_LENGTH_MAX }>>("message", &self.message);
     }
 }
 
@@ -267,6 +269,13 @@ impl Check for ShipmentCancelled {
     }
 }
 
+impl Check for ShipmentDeparted {
+    fn check(&self, checker: &mut Checker) {
+        checker.text::<texts::OrderId>("orderId", &self.order_id);
+        checker.text::<texts::ShipmentId>("shipmentId", &self.shipment_id);
+    }
+}
+
 impl Check for ParcelPickedUp {
     fn check(&self, checker: &mut Checker) {
         checker.text::<texts::OrderId>("orderId", &self.order_id);
@@ -295,10 +304,15 @@ impl Check for SignatureCollected {
 
 impl Check for EventQuarantined {
     fn check(&self, checker: &mut Checker) {
+        type Name = texts::Words<{ texts::NAME_LENGTH_MAX }>;
         checker.text::<texts::QuarantineId>("quarantineId", &self.quarantine_id);
+        checker.text::<Name>("consumer", &self.consumer);
+        checker.text::<Name>("reasonCode", &self.reason_code);
+        checker.text::<texts::Words<{ texts::MESSAGE_LENGTH_MAX }>>("reason", &self.reason);
         checker.text::<texts::Time>("firstFailedAt", &self.first_failed_at);
         checker.text::<texts::Time>("lastFailedAt", &self.last_failed_at);
         checker.optional_text::<texts::EventId>("messageEventId", self.message_event_id.as_deref());
+        checker.optional_text::<Name>("messageEventType", self.message_event_type.as_deref());
         checker.optional_text::<texts::OrderId>("orderId", self.order_id.as_deref());
     }
 }

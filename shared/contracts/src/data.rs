@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use crate::check::{Check, Checker};
 use crate::parts::{Line, Money, Personal, Reason, Shortage, Signature, StockLine};
-use crate::texts;
+use crate::{integer, texts};
 
 /// Defines [`EventType`] and [`Data`] from one table, so that neither can miss an event of the other.
 macro_rules! event_types {
@@ -193,10 +193,15 @@ event_types! {
     ///
     /// Sent when an order is taken back that the fulfilment centre was told of, and that no carrier has yet.
     ShipmentCancelled = "shipping.shipment-cancelled.v1" about order_id: OrderId,
-    /// A carrier has a parcel of the order.
+    /// The order's shipment has left the fulfilment centre.
     ///
-    /// Sent by a carrier, or by whoever speaks for it, when a parcel leaves the fulfilment centre. The stock counts as
-    /// shipped from then on, and the order can no longer be taken back.
+    /// Sent when a carrier picked up the first parcel of a shipment that is scheduled. The stock counts as shipped from then
+    /// on, and the order can no longer be taken back.
+    ShipmentDeparted = "shipping.shipment-departed.v1" about order_id: OrderId,
+    /// A carrier says that it has a parcel of the order.
+    ///
+    /// Sent by a carrier when a parcel leaves the fulfilment centre. It takes effect as `shipping.shipment-departed.v1`, once
+    /// the shipment was found to be the order's and to be scheduled.
     ParcelPickedUp = "shipping.parcel-picked-up.v1" about order_id: OrderId,
     /// A parcel of the order moved.
     ///
@@ -219,6 +224,20 @@ impl EventType {
     pub fn source(self) -> &'static str {
         let text = self.as_str();
         text.split_once('.').map_or(text, |(source, _)| source)
+    }
+
+    /// Whether others than Orderbus's own functions publish it: payment providers and carriers, who alone can say such a
+    /// thing. All other types say what a function of ours committed, and nobody else may.
+    #[must_use]
+    pub fn may_come_from_outside(self) -> bool {
+        matches!(
+            self,
+            Self::PaymentCaptured
+                | Self::PaymentFailed
+                | Self::ParcelPickedUp
+                | Self::DeliveryStatusChanged
+                | Self::SignatureCollected
+        )
     }
 
     /// The identifier of its schema, which its events carry as `dataschema`.
@@ -516,6 +535,18 @@ pub struct ShipmentCancelled {
     pub shipment_id: String,
 }
 
+/// See [`EventType::ShipmentDeparted`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ShipmentDeparted {
+    /// Which order.
+    #[schemars(with = "texts::OrderId")]
+    pub order_id: String,
+    /// Which shipment.
+    #[schemars(with = "texts::ShipmentId")]
+    pub shipment_id: String,
+}
+
 /// See [`EventType::ParcelPickedUp`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -578,16 +609,20 @@ pub struct EventQuarantined {
     #[schemars(with = "texts::QuarantineId")]
     pub quarantine_id: String,
     /// Who was to handle it.
+    #[schemars(with = "texts::Words<{ texts::NAME_LENGTH_MAX }>")]
     #[schemars(example = &"order-placed")]
     pub consumer: String,
     /// Why, for programs.
+    #[schemars(with = "texts::Words<{ texts::NAME_LENGTH_MAX }>")]
     #[schemars(example = &"deliveries_exhausted")]
     pub reason_code: String,
     /// Why, for people.
+    #[schemars(with = "texts::Words<{ texts::MESSAGE_LENGTH_MAX }>")]
     pub reason: String,
     /// How often it failed.
     #[schemars(range(max = u32::MAX))]
     #[schemars(example = 5)]
+    #[serde(deserialize_with = "integer::deserialize")]
     pub attempts: u32,
     /// RFC 3339.
     #[schemars(with = "texts::Time")]
@@ -601,6 +636,7 @@ pub struct EventQuarantined {
     pub message_event_id: Option<String>,
     /// The event's type.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<texts::Words<{ texts::NAME_LENGTH_MAX }>>")]
     #[schemars(example = &"orders.order-placed.v1")]
     pub message_event_type: Option<String>,
     /// The order that the event is about.

@@ -21,7 +21,7 @@ pub struct Event {
     pub correlation_id: String,
     /// The event that caused it.
     pub causation_id: Option<EventId>,
-    /// W3C trace context, passed on as it came.
+    /// W3C trace context, passed on as it came. `None` also where what came is not valid.
     pub traceparent: Option<String>,
     /// What happened.
     pub data: Data,
@@ -72,7 +72,7 @@ pub fn quarantine_id(key: &RedriveKey, generation: u32) -> QuarantineId {
         .unwrap_or_else(|_| unreachable!("a UUID is hexadecimal digits and hyphens"))
 }
 
-fn id_of_uuid(uuid: Uuid) -> EventId {
+pub(crate) fn id_of_uuid(uuid: Uuid) -> EventId {
     let mut buffer = Uuid::encode_buffer();
     let text: &str = uuid.hyphenated().encode_lower(&mut buffer);
     EventId::parse(text).unwrap_or_else(|_| unreachable!("a UUID is visible ASCII"))
@@ -129,6 +129,18 @@ impl Event {
     /// # Errors
     /// Never for the types of this crate; `serde_json`'s signature is passed on rather than hidden.
     pub fn to_outbound(&self) -> Result<Outbound, serde_json::Error> {
+        self.outbound(None)
+    }
+
+    /// The event as event-gateway puts it on the bus for the caller of this name.
+    ///
+    /// # Errors
+    /// As [`Event::to_outbound`].
+    pub fn to_outbound_of(&self, producer: &str) -> Result<Outbound, serde_json::Error> {
+        self.outbound(Some(producer))
+    }
+
+    fn outbound(&self, producer: Option<&str>) -> Result<Outbound, serde_json::Error> {
         let event_type = self.data.event_type();
         let detail = serde_json::to_string(&CloudEvent {
             specversion: "1.0",
@@ -142,6 +154,7 @@ impl Event {
             correlationid: &self.correlation_id,
             causationid: self.causation_id.as_ref().map(EventId::as_str),
             traceparent: self.traceparent.as_deref(),
+            producer,
             data: &self.data,
         })?;
         Ok(Outbound { event_type, event_id: self.id.clone(), detail })
@@ -165,6 +178,9 @@ struct CloudEvent<'a> {
     causationid: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     traceparent: Option<&'a str>,
+    /// [`crate::Origin::PRODUCER_EXTENSION`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    producer: Option<&'a str>,
     data: &'a Data,
 }
 

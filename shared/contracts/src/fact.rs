@@ -1,8 +1,9 @@
-use domain::{Fact, FactKind};
+use domain::{Fact, FactClass, FactKind};
 use serde_json::{Value, json};
 
 use crate::data::{Data, EventType};
 use crate::event::Event;
+use crate::origin::{Origin, event_identity};
 
 /// A fact as the read model keeps it: with the few details that a reader of the order wants, none of them personal
 /// and none a secret (such as a task token).
@@ -16,17 +17,34 @@ pub struct RecordedFact {
     pub details: Value,
 }
 
-/// What an event tells of its order. `None` when it is no fact about an order.
+/// What an event of this origin says about its order. `None` when it is no fact about an order.
 #[must_use]
-pub fn fact_of(event: &Event) -> Option<RecordedFact> {
+pub fn fact_of(event: &Event, origin: &Origin) -> Option<RecordedFact> {
     let event_type = event.data.event_type();
     let fact = Fact {
+        identity: event_identity(origin, event_type.as_str(), event.id.as_str()),
         event_id: event.id.clone(),
         kind: kind_of_type(event_type)?,
+        class: class_of(origin, event_type),
         at: event.time,
         caused_by: event.causation_id.clone(),
     };
     Some(RecordedFact { fact, event_type, details: details(&event.data) })
+}
+
+/// What a fact of this origin and type counts for.
+///
+/// A type that carriers and providers publish is from outside even where the account of the bus passes it on: how often it
+/// comes is theirs to choose.
+#[must_use]
+pub fn class_of(origin: &Origin, event_type: EventType) -> FactClass {
+    if *origin == Origin::Own && !event_type.may_come_from_outside() {
+        FactClass::Own
+    } else if event_type == EventType::SignatureCollected {
+        FactClass::Signature
+    } else {
+        FactClass::Outside
+    }
 }
 
 /// The kind of fact that an event of this type is. `None` for what is no fact about an order.
@@ -48,6 +66,7 @@ pub fn kind_of_type(event_type: EventType) -> Option<FactKind> {
         EventType::RefundRequested => FactKind::RefundRequested,
         EventType::ShipmentScheduled => FactKind::ShipmentScheduled,
         EventType::ShipmentCancelled => FactKind::ShipmentCancelled,
+        EventType::ShipmentDeparted => FactKind::ShipmentDeparted,
         EventType::ParcelPickedUp => FactKind::ParcelPickedUp,
         EventType::DeliveryStatusChanged => FactKind::DeliveryStatusChanged,
         EventType::SignatureCollected => FactKind::SignatureCollected,
@@ -55,8 +74,7 @@ pub fn kind_of_type(event_type: EventType) -> Option<FactKind> {
     })
 }
 
-/// Only what no earlier fact of the same order already told: the item of an order is written once an event, and
-/// DynamoDB charges by its whole size.
+/// Only what no earlier fact of the same order already told: DynamoDB charges for every kilobyte of a fact.
 fn details(data: &Data) -> Value {
     match data {
         Data::OrderPlaced(data) => {
@@ -81,10 +99,29 @@ fn details(data: &Data) -> Value {
         Data::RefundRequested(data) => json!({"amount": data.amount, "reasons": [data.reason]}),
         Data::ShipmentScheduled(data) => json!({"shipmentId": data.shipment_id}),
         Data::ShipmentCancelled(data) => json!({"shipmentId": data.shipment_id}),
+        Data::ShipmentDeparted(data) => json!({"shipmentId": data.shipment_id}),
         Data::ParcelPickedUp(data) => json!({"parcelId": data.parcel_id, "carrier": data.carrier}),
         Data::DeliveryStatusChanged(data) => {
             json!({"parcelId": data.parcel_id, "status": data.status, "location": data.location})
         }
         Data::SignatureCollected(data) => json!({"parcelId": data.parcel_id}),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_our_functions_committed_counts_as_our_own() {
+        for &event_type in EventType::ALL {
+            let own = class_of(&Origin::Own, event_type);
+            assert_eq!(own == FactClass::Own, !event_type.may_come_from_outside(), "{event_type:?}");
+            for origin in [Origin::Producer("carrier".into()), Origin::Account("111122223333".into())] {
+                let class = class_of(&origin, event_type);
+                assert_ne!(class, FactClass::Own, "{event_type:?}");
+                assert_eq!(class == FactClass::Signature, event_type == EventType::SignatureCollected);
+            }
+        }
     }
 }

@@ -9,9 +9,13 @@ mod data;
 mod envelope;
 mod event;
 mod fact;
+mod integer;
+mod json_text;
 mod order_request;
+mod origin;
 mod parts;
 mod publishable;
+mod refusal;
 mod schema;
 mod texts;
 mod timestamp;
@@ -19,14 +23,20 @@ mod timestamp;
 pub use data::{
     CancellationRequested, Data, DeliveryStatusChanged, EventQuarantined, EventType, OrderAccepted,
     OrderCancelled, OrderConfirmed, OrderPlaced, OrderRejected, ParcelPickedUp, PaymentCaptured,
-    PaymentFailed, PaymentRequested, RefundRequested, ShipmentCancelled, ShipmentScheduled,
+    PaymentFailed, PaymentRequested, RefundRequested, ShipmentCancelled, ShipmentDeparted, ShipmentScheduled,
     SignatureCollected, StockRejected, StockReleased, StockReserved,
 };
 pub use envelope::{BusEvent, DecodeError, decode, describe};
 pub use event::{Cause, Event, NotAboutAnOrder, Outbound, derived_event_id, quarantine_id};
-pub use fact::{RecordedFact, fact_of, kind_of_type};
-pub use order_request::{OrderRequest, order_id_of_key};
+pub use fact::{RecordedFact, class_of, fact_of, kind_of_type};
+pub use json_text::{Redacted, text_of_string, without_members};
+pub use order_request::{OPEN_SCOPE, OrderRequest, order_id_of_key};
+pub use origin::{Origin, event_identity};
 pub use parts::{Line, Money, Personal, Reason, Shortage, Signature, StockLine};
 pub use publishable::{NotPublishable, read_publishable};
+pub use refusal::{Refusal, RefusedBy};
 pub use schema::schema_of;
-pub use timestamp::{format_timestamp, parse_timestamp};
+pub use texts::{MESSAGE_LENGTH_MAX, NAME_LENGTH_MAX, is_traceparent, to_line};
+pub use timestamp::{
+    TIME_AHEAD_MS_MAX, format_timestamp, parse_event_time, parse_timestamp, time_is_too_late,
+};

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::data::OrderPlaced;
 use crate::event::NAMESPACE;
+use crate::integer;
 use crate::parts::{Line, Money, Personal};
 
 /// What a storefront posts to place an order: `orders.order-placed.v1` without the order id, which the API gives.
@@ -42,10 +43,18 @@ impl OrderRequest {
     }
 }
 
-/// The order id that an idempotency key stands for: UUID version 5 of the key, the same for ever.
+/// The scope of idempotency keys where an API is open, unless the installation names another.
+pub const OPEN_SCOPE: &str = "open";
+
+/// The order id that an idempotency key stands for: UUID version 5 of the key and of whose it is, the same for ever.
+///
+/// `scope` is the caller that API Gateway names, or what the installation calls everyone when its API is open. Callers
+/// with the same key get orders of their own.
 #[must_use]
-pub fn order_id_of_key(key: &str) -> OrderId {
-    let uuid = Uuid::new_v5(&NAMESPACE, format!("order\n{key}").as_bytes());
+pub fn order_id_of_key(scope: &str, key: &str) -> OrderId {
+    // With the length, no two pairs make the same name.
+    let name = format!("order\n{}\n{scope}{key}", scope.len());
+    let uuid = Uuid::new_v5(&NAMESPACE, name.as_bytes());
     let mut buffer = Uuid::encode_buffer();
     let text: &str = uuid.hyphenated().encode_lower(&mut buffer);
     OrderId::parse(text).unwrap_or_else(|_| unreachable!("a UUID is letters, digits and hyphens"))
@@ -100,6 +109,7 @@ struct StrictOrder {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct StrictLine {
     sku: String,
+    #[serde(deserialize_with = "integer::deserialize")]
     quantity: i64,
     unit_price: Object<StrictMoney>,
 }
@@ -107,6 +117,7 @@ struct StrictLine {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct StrictMoney {
+    #[serde(deserialize_with = "integer::deserialize")]
     amount_minor: i64,
     currency: String,
 }
@@ -172,6 +183,30 @@ mod tests {
     #[test]
     fn a_request_is_read_back_as_written() {
         let read = read(request()).unwrap();
+        assert_eq!(serde_json::to_value(&read).unwrap(), request());
+    }
+
+    #[test]
+    fn a_key_belongs_to_its_scope() {
+        let (ada, bob) = ("arn:aws:iam::111122223333:user/ada", "arn:aws:iam::111122223333:user/bob");
+        assert_eq!(order_id_of_key(ada, "k-1"), order_id_of_key(ada, "k-1"));
+        assert_ne!(order_id_of_key(ada, "k-1"), order_id_of_key(ada, "k-2"));
+        assert_ne!(order_id_of_key(ada, "k-1"), order_id_of_key(bob, "k-1"));
+        assert_ne!(order_id_of_key("open", "k-1"), order_id_of_key("openk", "-1"));
+        assert_ne!(order_id_of_key("1\n", "a"), order_id_of_key("1", "\na"));
+        assert_eq!(
+            order_id_of_key(OPEN_SCOPE, "k-1").as_str(),
+            "826f7482-58f8-5729-b5af-8d6c275a750e",
+            "for ever"
+        );
+    }
+
+    #[test]
+    fn a_whole_number_may_be_written_with_a_fraction_of_zero() {
+        let text =
+            request().to_string().replace("100", "1.00e2").replace("\"quantity\":1", "\"quantity\":1.0");
+        assert!(text.contains("1.00e2") && text.contains("1.0,"), "{text}");
+        let read: OrderRequest = serde_json::from_str(&text).unwrap();
         assert_eq!(serde_json::to_value(&read).unwrap(), request());
     }
 

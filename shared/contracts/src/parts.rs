@@ -5,7 +5,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::texts;
+use crate::{integer, texts};
 
 /// An amount in minor units of an ISO 4217 currency.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -14,6 +14,7 @@ pub struct Money {
     /// Cents for EUR; 0 to 2^53 - 1.
     #[schemars(range(min = 0, max = domain::Money::AMOUNT_MINOR_MAX))]
     #[schemars(example = 1250)]
+    #[serde(deserialize_with = "integer::deserialize")]
     pub amount_minor: i64,
     /// Such as `EUR`.
     #[schemars(with = "texts::Currency")]
@@ -52,6 +53,7 @@ pub struct Line {
     /// How many: 1 to 9,999.
     #[schemars(range(min = 1, max = domain::Quantity::MAX))]
     #[schemars(example = 2)]
+    #[serde(deserialize_with = "integer::deserialize")]
     pub quantity: i64,
     /// The price of one.
     pub unit_price: Money,
@@ -83,6 +85,7 @@ pub struct StockLine {
     /// How many: 1 to 9,999.
     #[schemars(range(min = 1, max = domain::Quantity::MAX))]
     #[schemars(example = 2)]
+    #[serde(deserialize_with = "integer::deserialize")]
     pub quantity: i64,
 }
 
@@ -102,10 +105,12 @@ pub struct Shortage {
     /// How many were asked for.
     #[schemars(range(min = 1, max = domain::Quantity::MAX))]
     #[schemars(example = 2)]
+    #[serde(deserialize_with = "integer::deserialize")]
     pub requested: i64,
     /// How many there were.
     #[schemars(range(max = texts::EXACT_MAX))]
     #[schemars(example = 1)]
+    #[serde(deserialize_with = "integer::deserialize")]
     pub available: u64,
 }
 
@@ -128,9 +133,11 @@ pub struct Reason {
     pub code: String,
     /// The field of the order that it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<texts::Words<{ texts::FIELD_LENGTH_MAX }>>")]
     #[schemars(example = &"lines[0].sku")]
     pub field: Option<String>,
     /// For people; never repeats personal data.
+    #[schemars(with = "texts::Words<{ texts::MESSAGE_LENGTH_MAX }>")]
     #[schemars(example = &"TEA-EARL-GREY: 2 ordered, 1 available")]
     pub message: String,
 }

@@ -1,11 +1,14 @@
+use std::collections::BTreeMap;
+
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::check::Checker;
 use crate::data::{Data, EventType};
-use crate::envelope::{DecodeError, describe, read_cloud_event, shape_error};
+use crate::envelope::{DecodeError, Read, describe, read_cloud_event, shape_error};
 use crate::event::Event;
+use crate::origin::Origin;
 use crate::parts::Reason;
-use crate::texts;
 
 /// Why an event may not go on the bus: each field that is wrong, by its path in the event. A reason without a field is about
 /// the event as a whole. Repeats no value of it.
@@ -31,40 +34,45 @@ fn list(reasons: &[Reason]) -> String {
 
 /// Reads a CloudEvent as its publisher has to write it: what the schema of its type says, and what no schema can say.
 ///
-/// Stricter than [`crate::decode`], with which a listener reads: an order that breaks rules is an event all the same once
-/// it is on the bus, and is rejected with reasons. What this accepts, every listener can read.
+/// Stricter than [`crate::decode`], with which a listener reads events of our own: an order that breaks rules is an event
+/// all the same once it is on the bus, and is rejected with reasons. What this accepts, every listener can read. Who hands
+/// the event in is no part of it: [`Event::to_outbound_of`] says so.
 ///
 /// # Errors
 /// [`NotPublishable`], with everything that is wrong.
 pub fn read_publishable(detail: &str) -> Result<Event, NotPublishable> {
-    let event = read_cloud_event(detail, None).map_err(|error| unreadable(detail, &error))?;
+    let read = read_cloud_event(detail).map_err(|error| unreadable(detail, &error))?;
     // What the reader passes over may still be no JSON: nested too deep, or a number that is none.
-    let came: Value =
-        serde_json::from_str(detail).map_err(|error| unreadable(detail, &shape_error(&error)))?;
-    let mut checker = Checker::at("");
-    let time = came["time"].as_str().unwrap_or_default();
-    checker.text::<texts::Time>("time", time);
-    let mut reasons = checker.into_reasons();
-    let mut must_be = |field: &str, expected: &str| {
-        if !came[field].is_null() && came[field] != expected {
+    serde_json::from_str::<Value>(detail).map_err(|error| unreadable(detail, &shape_error(&error)))?;
+    let reasons = breaches(&read);
+    if reasons.is_empty() { Ok(read.event) } else { Err(NotPublishable(reasons)) }
+}
+
+/// Everything in which an event that can be read is not as the schema of its type says.
+pub(crate) fn breaches(read: &Read<'_>) -> Vec<Reason> {
+    let mut reasons = Vec::new();
+    let mut must_be = |field: &str, came: Option<&RawValue>, expected: &str| {
+        let is_it =
+            |came: &RawValue| serde_json::from_str(came.get()).is_ok_and(|text: String| text == expected);
+        if came.is_some_and(|came| !is_it(came)) {
             reasons.push(reason(field, format!("must be {expected}, or be left out")));
         }
     };
-    let event_type: EventType = event.data.event_type();
-    must_be("datacontenttype", "application/json");
-    must_be("dataschema", &event_type.schema_id());
+    let data = &read.event.data;
+    must_be("datacontenttype", read.datacontenttype, "application/json");
+    must_be("dataschema", read.dataschema, &data.event_type().schema_id());
 
     let mut checker = Checker::at("data");
-    event.data.check(&mut checker);
+    data.check(&mut checker);
     reasons.extend(checker.into_reasons());
     // An array is read as a struct, its entries by their places. Nobody else does that.
-    let written = serde_json::to_value(&event.data).unwrap_or_default();
-    find_arrays("data", &came["data"], &written, &mut reasons);
-    if reasons.is_empty() { Ok(event) } else { Err(NotPublishable(reasons)) }
+    let written = serde_json::to_value(data).unwrap_or_default();
+    find_arrays("data", read.data, &written, &mut reasons);
+    reasons
 }
 
 /// The attributes of a CloudEvent that are texts, and whether one may be left out.
-const TEXTS: [(&str, bool); 9] = [
+const TEXTS: [(&str, bool); 10] = [
     ("specversion", false),
     ("id", false),
     ("source", false),
@@ -74,6 +82,7 @@ const TEXTS: [(&str, bool); 9] = [
     ("correlationid", true),
     ("causationid", true),
     ("traceparent", true),
+    (Origin::PRODUCER_EXTENSION, true),
 ];
 
 /// Looks for the fields that keep an event from being read. The reader stops at the first of them and says where in the
@@ -87,7 +96,9 @@ fn unreadable(detail: &str, error: &DecodeError) -> NotPublishable {
             let reasons = wrong_attributes(detail);
             if reasons.is_empty() { about(field_named_in(text)) } else { reasons }
         }
-        DecodeError::UnknownType | DecodeError::UnknownVersion => about(Some("type".to_owned())),
+        DecodeError::UnknownType | DecodeError::UnknownVersion | DecodeError::NotPermitted { .. } => {
+            about(Some("type".to_owned()))
+        }
         DecodeError::SchemaMismatch { event_type, detail: text } => {
             let named =
                 || field_named_in(text).map_or_else(|| "data".to_owned(), |name| format!("data.{name}"));
@@ -131,16 +142,23 @@ fn field_named_in(text: &str) -> Option<String> {
     rest.split_once('`').map(|(field, _)| field.to_owned())
 }
 
-fn find_arrays(path: &str, came: &Value, written: &Value, reasons: &mut Vec<Reason>) {
-    match (came, written) {
-        (Value::Array(_), Value::Object(_)) => reasons.push(reason(path, "must be an object".to_owned())),
-        (Value::Object(came), Value::Object(written)) => {
+/// Looks for arrays in the place of objects. Follows only what was read: whatever else came may be nested to any depth.
+fn find_arrays(path: &str, came: &RawValue, written: &Value, reasons: &mut Vec<Reason>) {
+    match written {
+        Value::Object(_) if came.get().starts_with('[') => {
+            reasons.push(reason(path, "must be an object".to_owned()));
+        }
+        Value::Object(written) => {
+            let came: BTreeMap<String, &RawValue> = serde_json::from_str(came.get()).unwrap_or_default();
             for (name, written) in written {
-                find_arrays(&format!("{path}.{name}"), &came[name], written, reasons);
+                if let Some(came) = came.get(name.as_str()) {
+                    find_arrays(&format!("{path}.{name}"), came, written, reasons);
+                }
             }
         }
-        (Value::Array(came), Value::Array(written)) => {
-            for (index, (came, written)) in came.iter().zip(written).enumerate() {
+        Value::Array(written) => {
+            let came: Vec<&RawValue> = serde_json::from_str(came.get()).unwrap_or_default();
+            for (index, (came, written)) in came.into_iter().zip(written).enumerate() {
                 find_arrays(&format!("{path}[{index}]"), came, written, reasons);
             }
         }

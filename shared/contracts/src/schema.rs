@@ -5,6 +5,7 @@ use schemars::{Schema, SchemaGenerator};
 use serde_json::{Value, json};
 
 use crate::data::EventType;
+use crate::origin::Origin;
 use crate::texts;
 
 /// The schema of a whole event as it goes on the bus: EventBridge's `detail`, a CloudEvent with its data.
@@ -43,7 +44,9 @@ fn cloud_event(event_type: EventType, data: &Schema, generator: &mut SchemaGener
     let one =
         |text: &str, description: &str| json!({"type": "string", "const": text, "description": description});
     let optional_event_id = generator.subschema_for::<Option<texts::EventId>>();
-    json!({
+    let optional_correlation_id = generator.subschema_for::<Option<texts::CorrelationId>>();
+    let optional_traceparent = generator.subschema_for::<Option<texts::TraceParent>>();
+    let mut properties = json!({
         "specversion": one("1.0", "The version of CloudEvents."),
         "id": described(
             generator.subschema_for::<texts::EventId>(),
@@ -55,7 +58,7 @@ fn cloud_event(event_type: EventType, data: &Schema, generator: &mut SchemaGener
             event_type.subject_schema(generator),
             "What it is about: the identifier in `data`."
         ),
-        "time": described(generator.subschema_for::<texts::Time>(), "When it happened."),
+        "time": described(generator.subschema_for::<texts::Time>(), "When it happened, by the clock of its sender."),
         "datacontenttype": {
             "description": "What `data` is written in.",
             "type": ["string", "null"],
@@ -66,19 +69,29 @@ fn cloud_event(event_type: EventType, data: &Schema, generator: &mut SchemaGener
             "type": ["string", "null"],
             "enum": [event_type.schema_id(), null],
         },
-        "correlationid": {
-            "description": "Shared by all events of one flow: the order id, as a rule.",
-            "type": ["string", "null"],
-            "examples": ["5f0d6a3e-8f2b-5d0c-9f59-2f6b1d7c4a10"],
-        },
+        "correlationid": described(
+            optional_correlation_id,
+            "Shared by all events of one flow: the order id, as a rule."
+        ),
         "causationid": described(optional_event_id, "The `id` of the event that caused it."),
-        "traceparent": {
-            "description": "W3C trace context, passed on as it came.",
-            "type": ["string", "null"],
-            "examples": ["00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"],
-        },
+        "traceparent": described(optional_traceparent, "W3C Trace Context, passed on as it came. One that is not valid is ignored."),
         "data": described(data.clone(), "What happened, in full."),
-    })
+        "data_base64": {
+            "description": "Must be left out: what happened is in `data`.",
+            "type": "null",
+        },
+    });
+    if event_type.may_come_from_outside() {
+        properties[Origin::PRODUCER_EXTENSION] = json!({
+            "description": concat!(
+                "Who handed the event in at `POST /events`. event-gateway alone sets it and refuses events that bring it ",
+                "along; from another AWS account it means nothing. Two producers may use the same `id`: dedupe on both.",
+            ),
+            "type": ["string", "null"],
+            "examples": ["carrier-0f3c2b9a81d64e57a0b1"],
+        });
+    }
+    properties
 }
 
 /// Takes out what says nothing: formats that are Rust's, and defaults of fields that may be missing.

@@ -32,5 +32,5 @@ pub use reservation::{Closing, Reservation, StockDecision, StockEnd};
 pub use shipment::{Shipment, ShipmentClosing, ShipmentDecision, ShipmentEnd};
 pub use stock::{Shortage, StockError, StockLevel};
 pub use timestamp::Timestamp;
-pub use view::{Fact, FactKind, OrderView, Status};
+pub use view::{Fact, FactClass, FactKind, OrderView, Status};
 pub use violation::{Violation, Violations};

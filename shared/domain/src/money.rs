@@ -2,17 +2,19 @@ use std::fmt;
 
 use crate::Quantity;
 
-/// An ISO 4217 currency.
+/// A currency of ISO 4217 that is in use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Currency(iso_currency::Currency);
 
 impl Currency {
-    /// Reads an ISO 4217 code such as `EUR`, upper case.
+    /// Reads an ISO 4217 code such as `EUR`, upper case. Codes that nobody can pay in are refused: withdrawn currencies,
+    /// funds, metals, and the codes for testing and for no currency.
     ///
     /// # Errors
-    /// [`MoneyError::UnknownCurrency`] when ISO 4217 has no such code.
+    /// [`MoneyError::UnknownCurrency`] when ISO 4217 has no such currency in use.
     pub fn parse(code: &str) -> Result<Self, MoneyError> {
-        iso_currency::Currency::from_code(code).map(Self).ok_or(MoneyError::UnknownCurrency)
+        let currency = iso_currency::Currency::from_code(code).ok_or(MoneyError::UnknownCurrency)?;
+        if is_in_use(currency) { Ok(Self(currency)) } else { Err(MoneyError::UnknownCurrency) }
     }
 
     /// The three-letter code.
@@ -21,11 +23,17 @@ impl Currency {
         self.0.code()
     }
 
-    /// Digits after the decimal point: 2 for EUR, 0 for JPY. `None` for codes such as gold that have none.
+    /// Digits after the decimal point: 2 for EUR, 0 for JPY. `None` where ISO 4217 gives none.
     #[must_use]
     pub fn minor_digits(self) -> Option<u16> {
         self.0.exponent()
     }
+}
+
+/// Whether the code is in list one of ISO 4217 and names money.
+fn is_in_use(currency: iso_currency::Currency) -> bool {
+    // The crate calls VES superseded by VED; ISO 4217 lists both.
+    currency.flags().is_empty() || currency == iso_currency::Currency::VES
 }
 
 /// A non-negative amount in the currency's minor unit (cents for EUR), never a fraction.
@@ -40,8 +48,8 @@ pub struct Money {
 /// Why an amount is not money, or two amounts do not add up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum MoneyError {
-    /// Not an ISO 4217 code.
-    #[error("currency must be an ISO 4217 code such as EUR")]
+    /// Not the code of a currency in use.
+    #[error("currency must be the ISO 4217 code of a currency in use, such as EUR")]
     UnknownCurrency,
     /// Negative, or beyond what a JSON number holds exactly.
     #[error("amountMinor must be a whole number from 0 to {}", Money::AMOUNT_MINOR_MAX)]
@@ -145,6 +153,20 @@ mod tests {
     fn a_code_outside_iso_4217_is_refused() {
         for code in ["", "eur", "EURO", "ZZZ", "€"] {
             assert_eq!(Currency::parse(code), Err(MoneyError::UnknownCurrency), "{code:?}");
+        }
+    }
+
+    #[test]
+    fn only_a_currency_that_people_pay_in_is_accepted() {
+        for code in ["HRK", "BGN", "DEM", "SLL", "ZWL", "CUC", "ANG"] {
+            assert_eq!(Currency::parse(code), Err(MoneyError::UnknownCurrency), "{code} is withdrawn");
+        }
+        for code in ["XXX", "XTS", "XAU", "XDR", "XSU", "CHE", "CLF", "USN", "UYI", "UYW", "XAD"] {
+            assert_eq!(Currency::parse(code), Err(MoneyError::UnknownCurrency), "{code} is no money");
+        }
+        for code in ["EUR", "USD", "JPY", "SLE", "ZWG", "XCG", "XOF", "XAF", "XPF", "XCD", "VES", "VED"] {
+            let currency = Currency::parse(code).unwrap();
+            assert!(currency.minor_digits().is_some(), "{code}");
         }
     }
 

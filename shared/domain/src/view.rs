@@ -1,4 +1,5 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use crate::{EventId, Outcome, Timestamp};
 
@@ -35,7 +36,9 @@ pub enum FactKind {
     ShipmentScheduled,
     /// The fulfilment centre was told not to send it.
     ShipmentCancelled,
-    /// A carrier has a parcel of it.
+    /// Its shipment has left the fulfilment centre.
+    ShipmentDeparted,
+    /// A carrier says that it has a parcel of it.
     ParcelPickedUp,
     /// A parcel of it moved.
     DeliveryStatusChanged,
@@ -43,13 +46,37 @@ pub enum FactKind {
     SignatureCollected,
 }
 
+/// What a fact counts for. It depends on who said it, which no sender can choose.
+///
+/// Of the first class an order has about twenty facts at most, because the process makes no more. Of the others it has as
+/// many as carriers and providers send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum FactClass {
+    /// What one of Orderbus's own functions committed. Nothing else decides how an order ends.
+    Own,
+    /// That a parcel was handed over, as whoever brought it says.
+    Signature,
+    /// Anything else that is said from outside.
+    Outside,
+}
+
+impl FactClass {
+    /// All classes.
+    pub const ALL: [Self; 3] = [Self::Own, Self::Signature, Self::Outside];
+}
+
 /// One thing known of an order: an event that happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fact {
-    /// Which event. Two deliveries of one event are one fact.
+    /// What the event is known by: no sender can take the identity of another's. Two deliveries of one event are one
+    /// fact.
+    pub identity: EventId,
+    /// The id that its sender gave it.
     pub event_id: EventId,
     /// What happened.
     pub kind: FactKind,
+    /// What it counts for.
+    pub class: FactClass,
     /// When it happened, by its producer's clock.
     pub at: Timestamp,
     /// The event that caused it, where there was one.
@@ -103,44 +130,46 @@ impl Status {
 /// The read model of one order: a set of facts, and what follows from the set.
 ///
 /// A set has no order of arrival and no duplicates, so neither has anything here: any delivery of the same
-/// events, in any order, any number of times, gives the same view.
+/// events, in any order, any number of times, gives the same view. Of the facts from outside it may hold some only: outcome
+/// and status do not depend on them, but for [`OrderView::note_signature`].
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct OrderView {
     facts: BTreeMap<EventId, Fact>,
+    has_signature: bool,
 }
 
 impl OrderView {
-    /// Adds a fact. The first one under an event id stays; a later one with the same id is a redelivery.
+    /// Adds a fact. The first one under an identity stays; a later one with the same identity is a redelivery.
     pub fn add(&mut self, fact: Fact) {
-        self.facts.entry(fact.event_id.clone()).or_insert(fact);
+        self.has_signature |= fact.class == FactClass::Signature;
+        self.facts.entry(fact.identity.clone()).or_insert(fact);
     }
 
-    /// True when nothing is known.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.facts.is_empty()
+    /// Says that there is a fact of the class [`FactClass::Signature`], which need not be one of those here.
+    pub fn note_signature(&mut self) {
+        self.has_signature = true;
     }
 
-    /// How the order ended: of the final facts the earliest, and of two in one millisecond the smaller id. There
-    /// is more than one only when someone other than the order's own functions published one.
+    /// How the order ended: of the final facts of our own the earliest, and of two in one millisecond the smaller id.
+    /// Whatever is said from outside changes nothing about it.
     #[must_use]
     pub fn outcome(&self) -> Option<Outcome> {
-        self.facts
-            .values()
+        self.own_facts()
             .filter_map(|fact| Some((fact, final_outcome(fact.kind)?)))
-            .min_by_key(|(fact, _)| (fact.at, &fact.event_id))
+            .min_by_key(|(fact, _)| (fact.at, &fact.identity))
             .map(|(_, outcome)| outcome)
     }
 
     /// Where the order stands.
     #[must_use]
     pub fn status(&self) -> Status {
-        let has = |kind| self.facts.values().any(|fact| fact.kind == kind);
+        let has = |kind| self.own_facts().any(|fact| fact.kind == kind);
         match self.outcome() {
             Some(Outcome::Rejected) => Status::Rejected,
             Some(Outcome::Cancelled) => Status::Cancelled,
-            _ if has(FactKind::SignatureCollected) => Status::Delivered,
-            _ if has(FactKind::ParcelPickedUp) => Status::Shipped,
+            // What carriers say counts once our own record agrees that the shipment left.
+            _ if has(FactKind::ShipmentDeparted) && self.has_signature => Status::Delivered,
+            _ if has(FactKind::ShipmentDeparted) => Status::Shipped,
             _ if has(FactKind::ShipmentScheduled) => Status::ShipmentScheduled,
             Some(Outcome::Confirmed) => Status::Confirmed,
             None if has(FactKind::PaymentRequested) => Status::AwaitingPayment,
@@ -152,19 +181,48 @@ impl OrderView {
 
     /// The facts with every cause before its effects, otherwise by time and id. A circle of causes, which only a
     /// faulty producer makes, is broken at its earliest fact.
+    ///
+    /// A cause is named by its raw id, which several senders can use: the fact that is known by the id itself, which is
+    /// one of Orderbus's own, comes first, then the earliest. Takes O(n log n) for n facts.
     #[must_use]
     pub fn history(&self) -> Vec<&Fact> {
-        let mut waiting: Vec<&Fact> = self.facts.values().collect();
-        waiting.sort_by_key(|fact| (fact.at, &fact.event_id));
-        let mut unseen: BTreeSet<&EventId> = self.facts.keys().collect();
-        let mut history = Vec::with_capacity(waiting.len());
-        while !waiting.is_empty() {
-            let is_ready = |fact: &&Fact| fact.caused_by.as_ref().is_none_or(|cause| !unseen.contains(cause));
-            let next = waiting.remove(waiting.iter().position(is_ready).unwrap_or(0));
-            unseen.remove(&next.event_id);
-            history.push(next);
+        let mut facts: Vec<&Fact> = self.facts.values().collect();
+        facts.sort_by_key(|fact| (fact.at, &fact.event_id, &fact.identity));
+        let mut positions: BTreeMap<&EventId, usize> = BTreeMap::new();
+        for (position, fact) in facts.iter().enumerate() {
+            if fact.identity == fact.event_id {
+                positions.insert(&fact.event_id, position);
+            } else {
+                positions.entry(&fact.event_id).or_insert(position);
+            }
+        }
+        let mut effects: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        let mut ready = BinaryHeap::new();
+        let mut waiting = BTreeSet::new();
+        for (position, fact) in facts.iter().enumerate() {
+            match fact.caused_by.as_ref().and_then(|cause| positions.get(cause)) {
+                None => ready.push(Reverse(position)),
+                Some(cause) => {
+                    effects.entry(*cause).or_default().push(position);
+                    waiting.insert(position);
+                }
+            }
+        }
+        let mut history = Vec::with_capacity(facts.len());
+        // Where nothing is ready, only circles are left.
+        while let Some(next) = ready.pop().map(|Reverse(next)| next).or_else(|| waiting.pop_first()) {
+            history.extend(facts.get(next));
+            for effect in effects.remove(&next).unwrap_or_default() {
+                if waiting.remove(&effect) {
+                    ready.push(Reverse(effect));
+                }
+            }
         }
         history
+    }
+
+    fn own_facts(&self) -> impl Iterator<Item = &Fact> {
+        self.facts.values().filter(|fact| fact.class == FactClass::Own)
     }
 }
 
@@ -183,7 +241,7 @@ mod tests {
 
     use super::*;
 
-    const KINDS: [FactKind; 18] = [
+    const KINDS: [FactKind; 19] = [
         FactKind::Placed,
         FactKind::Accepted,
         FactKind::Rejected,
@@ -199,6 +257,7 @@ mod tests {
         FactKind::RefundRequested,
         FactKind::ShipmentScheduled,
         FactKind::ShipmentCancelled,
+        FactKind::ShipmentDeparted,
         FactKind::ParcelPickedUp,
         FactKind::DeliveryStatusChanged,
         FactKind::SignatureCollected,
@@ -210,8 +269,10 @@ mod tests {
 
     fn fact(number: usize, kind: FactKind, at: i64, cause: Option<usize>) -> Fact {
         Fact {
+            identity: event_id(number),
             event_id: event_id(number),
             kind,
+            class: if kind == FactKind::SignatureCollected { FactClass::Signature } else { FactClass::Own },
             at: Timestamp::from_unix_ms(at),
             caused_by: cause.map(event_id),
         }
@@ -243,6 +304,24 @@ mod tests {
             prop_assert_eq!(&once, &again);
             prop_assert_eq!(once.status(), again.status());
             prop_assert_eq!(once.history(), again.history());
+        }
+
+        #[test]
+        fn nothing_from_outside_changes_how_an_order_ends(facts in facts(), claims in facts(), is_signed in any::<bool>()) {
+            let own = facts.into_iter().map(|fact| Fact { class: FactClass::Own, ..fact });
+            let mut ours = OrderView::default();
+            own.for_each(|fact| ours.add(fact));
+            let mut both = ours.clone();
+            for (number, claim) in claims.into_iter().enumerate() {
+                // Under an id of ours; the identity is another, which no sender can choose.
+                both.add(Fact { identity: event_id(100 + number), class: FactClass::Outside, ..claim });
+            }
+            if is_signed {
+                ours.note_signature();
+                both.add(Fact { class: FactClass::Signature, ..fact(200, FactKind::SignatureCollected, 0, None) });
+            }
+            prop_assert_eq!(both.outcome(), ours.outcome());
+            prop_assert_eq!(both.status(), ours.status());
         }
 
         #[test]
@@ -291,7 +370,8 @@ mod tests {
             (FactKind::PaymentCaptured, Status::AwaitingPayment),
             (FactKind::Confirmed, Status::Confirmed),
             (FactKind::ShipmentScheduled, Status::ShipmentScheduled),
-            (FactKind::ParcelPickedUp, Status::Shipped),
+            (FactKind::ParcelPickedUp, Status::ShipmentScheduled),
+            (FactKind::ShipmentDeparted, Status::Shipped),
             (FactKind::SignatureCollected, Status::Delivered),
         ];
         let mut view = OrderView::default();

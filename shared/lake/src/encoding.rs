@@ -29,11 +29,12 @@ message event {
     required binary data (STRING);
     optional binary traceparent (STRING);
     optional binary extensions (STRING);
+    optional binary origin (STRING);
 }";
 
 /// Columns of few values, or of values that come back with every event of an order: stored once in each row group.
-const REPEATED: [&str; 7] =
-    ["source", "type", "subject", "correlation_id", "schema", "traceparent", "extensions"];
+const REPEATED: [&str; 8] =
+    ["source", "type", "subject", "correlation_id", "schema", "traceparent", "extensions", "origin"];
 /// By what rows are sorted, as places among the columns: `type`, `time`, `id`.
 const SORTED_BY: [i32; 3] = [2, 4, 0];
 /// zstd's own default. A higher level saves little and takes twice the time.
@@ -45,7 +46,7 @@ const COMPRESSED_BYTES_MIN: usize = 32 << 10;
 /// (6 MB) is one row group.
 const ROW_GROUP_BYTES: usize = 8 << 20;
 /// The name and value under which a file says by which version of this format it was written.
-const FORMAT: (&str, &str) = ("orderbus.lake", "1");
+const FORMAT: (&str, &str) = ("orderbus.lake", "2");
 
 /// Rows could not be written as Parquet.
 #[derive(Debug, thiserror::Error)]
@@ -145,6 +146,7 @@ impl<'a> Encoder<'a> {
         write_texts(&mut group, rows, |row| Some(&row.data))?;
         write_texts(&mut group, rows, |row| row.traceparent.as_deref())?;
         write_texts(&mut group, rows, |row| row.extensions.as_deref())?;
+        write_texts(&mut group, rows, |row| row.origin.as_deref())?;
         group.close()?;
         self.rows.clear();
         self.rows_bytes = 0;

@@ -1,13 +1,13 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use contracts::{format_timestamp, parse_timestamp};
+use contracts::{Origin, format_timestamp, parse_timestamp, text_of_string};
 use domain::Timestamp;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use crate::{Hour, Row};
+use crate::{Row, TimeBounds};
 
 /// What a message from the bus is to the lake.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +18,22 @@ pub enum Message<'a> {
     Replayed,
     /// No envelope of EventBridge's.
     Unreadable,
+}
+
+/// How a message came to the lake: what no sender has an influence on.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Delivery<'a> {
+    /// The account of the bus, such as that of the queue which delivered the message. Without it every account counts as
+    /// the bus's own.
+    pub own_account: Option<&'a str>,
+    /// When the queue took the message. Without it, the time that the envelope says counts for it.
+    pub arrived_at: Option<Timestamp>,
+}
+
+impl Delivery<'_> {
+    fn is_own(self, envelope: &Members<'_>) -> bool {
+        Origin::of(envelope.text("account").as_deref(), self.own_account, None) == Origin::Own
+    }
 }
 
 /// An event as it is put on the bus.
@@ -33,6 +49,8 @@ pub struct BusEntry {
     pub resources: Vec<String>,
     /// `Time`, when the bus took it for the first time.
     pub time: Timestamp,
+    /// The account that put it there, where the bus said so. Whoever puts it there again has another.
+    pub account: Option<String>,
 }
 
 /// A row does not say what its event was.
@@ -41,7 +59,14 @@ pub struct BusEntry {
 pub struct RestoreError(#[from] serde_json::Error);
 
 /// What begins an entry of `resources` of an event that is replayed from the lake.
+///
+/// Any sender can write such an entry. So it counts only in an event of the bus's own account whose envelope says that
+/// the bus took it at least a minute before it arrived here: a replay sends the event's first time along. In doubt the
+/// archiver keeps the event: a second copy costs some bytes, a missing event is lost.
 pub const REPLAY_RESOURCE: &str = "orderbus:replay/";
+
+/// How long before it arrives an event was on the bus that the lake takes for a replayed one.
+const REPLAYED_AFTER_MS_MIN: i64 = 60_000;
 
 impl<'a> Message<'a> {
     /// Reads the body of a message.
@@ -49,16 +74,23 @@ impl<'a> Message<'a> {
     /// An event is an envelope of EventBridge's around anything. Is that a CloudEvent, then the event is known by the
     /// CloudEvent's id, else by EventBridge's.
     #[must_use]
-    pub fn read(body: &'a str) -> Self {
+    pub fn read(body: &'a str, delivery: Delivery<'_>) -> Self {
         let Ok(mut envelope) = serde_json::from_str::<Members<'a>>(body) else { return Self::Unreadable };
-        if envelope.get("replay-name").is_some() || is_replayed_from_the_lake(&envelope) {
+        // EventBridge alone writes `replay-name`: PutEvents has no such field.
+        if envelope.get("replay-name").is_some() || is_replayed_from_the_lake(&envelope, delivery) {
             return Self::Replayed;
         }
-        match row(&mut envelope) {
+        match row(&mut envelope, delivery) {
             Some(row) => Self::Event(Box::new(row)),
             None => Self::Unreadable,
         }
     }
+}
+
+/// The account that a row's `extensions` name.
+pub(crate) fn account(extensions: &str) -> Option<String> {
+    let extensions: Extensions<'_> = serde_json::from_str(extensions).ok()?;
+    extensions.bus.text("account").map(Cow::into_owned)
 }
 
 impl Row<'_> {
@@ -72,10 +104,7 @@ impl Row<'_> {
             Some(extensions) => serde_json::from_str(extensions)?,
             None => Extensions::default(),
         };
-        let resources = match extensions.bus.get("resources") {
-            Some(resources) => serde_json::from_str(resources)?,
-            None => Vec::new(),
-        };
+        let resources = extensions.bus.get("resources").map(texts).unwrap_or_default();
         let detail = match &extensions.event {
             Some(members) => self.cloud_event(members, &extensions.without)?,
             None => self.data.clone().into_owned(),
@@ -86,6 +115,7 @@ impl Row<'_> {
             detail,
             resources,
             time: self.ingested_at,
+            account: extensions.bus.text("account").map(Cow::into_owned),
         })
     }
 
@@ -135,24 +165,34 @@ impl Row<'_> {
     }
 }
 
-fn is_replayed_from_the_lake(envelope: &Members<'_>) -> bool {
-    let resources = envelope.get("resources").and_then(|raw| serde_json::from_str::<Vec<Text<'_>>>(raw).ok());
-    resources
-        .is_some_and(|resources| resources.iter().any(|resource| resource.0.starts_with(REPLAY_RESOURCE)))
+fn is_replayed_from_the_lake(envelope: &Members<'_>, delivery: Delivery<'_>) -> bool {
+    let resources = envelope.get("resources").map(texts).unwrap_or_default();
+    let is_marked = resources.iter().any(|resource| resource.starts_with(REPLAY_RESOURCE));
+    let was_there_before = || {
+        let taken_at = parse_timestamp(&envelope.text("time")?)?;
+        Some(taken_at.unix_ms().saturating_add(REPLAYED_AFTER_MS_MIN) <= delivery.arrived_at?.unix_ms())
+    };
+    is_marked && delivery.is_own(envelope) && was_there_before().unwrap_or(false)
 }
 
-fn row<'a>(envelope: &mut Members<'a>) -> Option<Row<'a>> {
+/// The strings of a JSON array, whatever else is in it.
+fn texts(array: &str) -> Vec<String> {
+    let items: Vec<&RawValue> = serde_json::from_str(array).unwrap_or_default();
+    items.iter().filter_map(|item| text_of_string(item.get())).map(Cow::into_owned).collect()
+}
+
+fn row<'a>(envelope: &mut Members<'a>, delivery: Delivery<'_>) -> Option<Row<'a>> {
     let bus_id = envelope.take_text("id")?;
-    let source = envelope.take_text("source")?;
-    let event_type = envelope.take_text("detail-type")?;
-    let ingested_at = namable(&envelope.take_text("time")?)?;
+    let source = envelope.take_any_text("source")?;
+    let event_type = envelope.take_any_text("detail-type")?;
     let detail = envelope.take("detail")?;
     let mut row = Row {
         event_type,
-        time: ingested_at,
+        time: Timestamp::from_unix_ms(0),
         id: bus_id.clone(),
         source,
-        ingested_at,
+        origin: None,
+        ingested_at: Timestamp::from_unix_ms(0),
         bus_id,
         subject: None,
         correlation_id: None,
@@ -162,15 +202,58 @@ fn row<'a>(envelope: &mut Members<'a>) -> Option<Row<'a>> {
         extensions: None,
         data: Cow::Borrowed(detail),
     };
-    let event = cloud_event(&mut row, detail);
+    let mut event = cloud_event(&mut row, detail);
+    let producer = event.as_ref().and_then(Rest::producer);
+    let account = envelope.text("account");
+    row.origin = match Origin::of(account.as_deref(), delivery.own_account, producer.as_deref()) {
+        Origin::Own => None,
+        origin => Some(Cow::Owned(origin.to_string())),
+    };
+    set_times(&mut row, envelope, event.as_mut().map(|event| &mut event.members), delivery.arrived_at)?;
     row.extensions = Some(Cow::Owned(extensions(envelope, event.as_ref())?));
     Some(row)
+}
+
+/// Fills the columns of times. What a column does not say to the letter stays among the members.
+///
+/// The envelope's time is a sender's choice as well: PutEvents takes one. So both have to be near the time at which the
+/// queue took the message. `None` when there is no time at all.
+fn set_times(
+    row: &mut Row<'_>,
+    envelope: &mut Members<'_>,
+    event: Option<&mut Members<'_>>,
+    arrived_at: Option<Timestamp>,
+) -> Option<()> {
+    let taken_at = parse_timestamp(&envelope.text("time")?);
+    let bounds = TimeBounds::of(arrived_at.or(taken_at)?, row.origin.is_none())?;
+    row.ingested_at = bounds.or_arrival(taken_at);
+    if taken_at == Some(row.ingested_at) {
+        envelope.take("time");
+    }
+    row.time = row.ingested_at;
+    if let Some(event) = event
+        && let Some(text) = event.text("time")
+    {
+        row.time = parse_timestamp(&text).filter(|at| bounds.contain(*at)).unwrap_or(row.ingested_at);
+        if format_timestamp(row.time) == text {
+            event.take("time");
+        }
+    }
+    Some(())
 }
 
 /// What of a CloudEvent no column says: its other members, and which columns say what it did not.
 struct Rest<'a> {
     members: Members<'a>,
     without: Vec<&'static str>,
+}
+
+impl Rest<'_> {
+    /// Who handed it in, as event-gateway says. What is no name there is nobody's.
+    fn producer(&self) -> Option<Cow<'_, str>> {
+        let name = Origin::PRODUCER_EXTENSION;
+        self.members.get(name).map(|_| self.members.text(name).unwrap_or_default())
+    }
 }
 
 /// Fills the columns from a CloudEvent; `None` when it is none.
@@ -189,12 +272,7 @@ fn cloud_event<'a>(row: &mut Row<'a>, detail: &'a str) -> Option<Rest<'a>> {
         }
     }
     let mut without = Vec::new();
-    if let Some(text) = members.text("time") {
-        row.time = namable(&text).unwrap_or(row.ingested_at);
-        if format_timestamp(row.time) == text {
-            members.take("time");
-        }
-    } else if members.get("time").is_none() {
+    if members.get("time").is_none() {
         without.push("time");
     }
     row.subject = members.take_text("subject");
@@ -207,11 +285,6 @@ fn cloud_event<'a>(row: &mut Row<'a>, detail: &'a str) -> Option<Rest<'a>> {
         "null"
     }));
     Some(Rest { members, without })
-}
-
-/// An instant that a partition can name.
-fn namable(text: &str) -> Option<Timestamp> {
-    parse_timestamp(text).filter(|at| Hour::of(*at).is_some())
 }
 
 /// `{"bus":{…},"event":{…},"without":[…]}`: the other members of the envelope and of the CloudEvent, sorted by name, so
@@ -265,6 +338,11 @@ impl<'a> Members<'a> {
         let text = self.text(name)?;
         self.take(name);
         Some(text)
+    }
+
+    /// Takes a string. What of it is no text becomes U+FFFD, and then the member stays as well, to the letter.
+    fn take_any_text(&mut self, name: &str) -> Option<Cow<'a, str>> {
+        self.take_text(name).or_else(|| text_of_string(self.get(name)?))
     }
 
     fn to_json(&self) -> Option<String> {

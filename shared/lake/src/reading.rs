@@ -123,6 +123,7 @@ impl Footer {
         let mut data = columns.required("data")?;
         let mut traceparents = columns.optional("traceparent")?;
         let mut all_extensions = columns.optional("extensions")?;
+        let mut origins = columns.optional("origin")?;
         (0..rows_of(metadata))
             .map(|_| {
                 Ok(Row {
@@ -130,6 +131,7 @@ impl Footer {
                     time: times.next()?,
                     id: ids.next()?,
                     source: sources.next()?,
+                    origin: origins.next()?,
                     ingested_at: ingested_ats.next()?,
                     bus_id: bus_ids.next()?,
                     subject: subjects.next()?,
@@ -164,7 +166,7 @@ impl Columns<'_> {
         self.optional(name)?.all_there().ok_or(DecodeError::Column(name))
     }
 
-    /// A column that is missing as a whole is one of a later version, and says nothing.
+    /// A column that is missing as a whole is one that an earlier version did not have, and says nothing.
     fn optional(&self, name: &'static str) -> Result<Optional, DecodeError> {
         let Some((reader, is_optional)) = self.reader(name)? else {
             return Ok(Optional {

@@ -2,6 +2,8 @@ use std::borrow::Cow;
 
 use domain::Timestamp;
 
+use crate::message::account;
+
 /// One event as it is kept.
 ///
 /// The fields stand in the order in which rows are sorted, which is not that of the columns. Rows that are copies of one
@@ -16,6 +18,9 @@ pub struct Row<'a> {
     pub id: Cow<'a, str>,
     /// `source`: whose event it is.
     pub source: Cow<'a, str>,
+    /// Who put it on the bus: what [`contracts::Origin`] displays. `None` of our own events, and of all that were kept
+    /// before there was this column.
+    pub origin: Option<Cow<'a, str>>,
     /// When the bus took it.
     pub ingested_at: Timestamp,
     /// EventBridge's id, new with every put.
@@ -37,19 +42,28 @@ pub struct Row<'a> {
 }
 
 impl Row<'_> {
-    /// True when both are the same event, put on the bus or delivered more than once.
+    /// True when both are the same event, put on the bus or delivered more than once: of one origin, with one source, type
+    /// and id. An id alone is any sender's choice.
     #[must_use]
     pub fn is_copy_of(&self, other: &Row<'_>) -> bool {
         self.id == other.id
             && self.source == other.source
+            && self.origin == other.origin
             && self.time == other.time
             && self.event_type == other.event_type
+    }
+
+    /// The account that put it on the bus, where the bus said so.
+    #[must_use]
+    pub fn account(&self) -> Option<String> {
+        account(self.extensions.as_deref()?)
     }
 
     /// About how many bytes it takes in memory.
     #[must_use]
     pub fn len_bytes(&self) -> usize {
         let optional = [
+            &self.origin,
             &self.subject,
             &self.correlation_id,
             &self.causation_id,

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 use domain::Timestamp;
-use lake::{Encoder, Footer, Message, Row, decode, encode};
+use lake::{Delivery, Encoder, Footer, Message, Row, decode, encode};
 use parquet::basic::Type;
 use parquet::file::metadata::ParquetMetaDataReader;
 use parquet::file::statistics::Statistics;
@@ -32,7 +32,11 @@ fn samples() -> Vec<String> {
 }
 
 fn row(body: &str) -> Row<'_> {
-    match Message::read(body) {
+    row_of(body, Delivery::default())
+}
+
+fn row_of<'a>(body: &'a str, delivery: Delivery<'_>) -> Row<'a> {
+    match Message::read(body, delivery) {
         Message::Event(row) => *row,
         other => panic!("{other:?}: {body}"),
     }
@@ -129,6 +133,64 @@ fn whatever_an_event_is_it_can_be_put_on_the_bus_again() {
     }
 }
 
+/// What EventBridge takes and few readers hold, as the `data` of a CloudEvent.
+const ODD: [&str; 8] = [
+    r#"{"note":"cut emoji \ud83d"}"#,
+    r#"{"\udd80":"\ud83e"}"#,
+    r#"{"amount":1e400,"small":-1E-400}"#,
+    r#"{"integer":123456789012345678901234567890,"fraction":0.1000000000000000055511151231257827}"#,
+    r#"{"minor":1217.0,"exponent":1.217e3,"zero":-0}"#,
+    r#"{"\u0070ersonal":"\u0000\/","a":1,"a":2}"#,
+    "\"\\ud83d\"",
+    "1e999999",
+];
+
+/// Nested as deep as EventBridge takes it, and deeper.
+fn deep(levels: usize) -> String {
+    format!("{{\"tree\":{}{}}}", "[".repeat(levels), "]".repeat(levels))
+}
+
+#[test]
+fn whatever_the_bus_takes_is_one_row_and_comes_back_to_the_letter() {
+    let deep = [deep(127), deep(128), deep(1_000), deep(100_000)];
+    for data in ODD.into_iter().chain(deep.iter().map(String::as_str)) {
+        let event = format!(
+            r#"{{"specversion":"1.0","id":"e-1","source":"a","type":"a.b.v1","subject":"o-1","time":"2026-01-31T12:00:00.000Z","odd":{data},"data":{data}}}"#
+        );
+        for (detail, id, kept_data) in [(event.as_str(), "e-1", data), (data, "bus-1", data)] {
+            let body = format!(
+                r#"{{"version":"0","id":"bus-1","detail-type":"a.b.v1","source":"a","account":"111122223333","time":"2026-01-31T12:00:00Z","region":"r","resources":["arn:a","\ud83d",7,{data}],"detail":{detail}}}"#
+            );
+            let row = row(&body);
+            let kept = decode(&encode(vec![row]).unwrap().into()).unwrap().remove(0);
+            assert_eq!((&*kept.id, &*kept.data), (id, kept_data), "{data:.80}");
+            let entry = kept.to_bus_entry().unwrap();
+            assert_eq!(entry.resources[..2], ["arn:a", "\u{fffd}"]);
+            if id == "e-1" {
+                assert!(
+                    entry.detail.ends_with(&format!(r#""odd":{data},"data":{data}}}"#)),
+                    "{:.300}",
+                    entry.detail
+                );
+            } else {
+                assert_eq!(entry.detail, detail);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_name_of_the_bus_that_is_no_text_is_a_row_all_the_same() {
+    let body = r#"{"id":"bus-1","detail-type":"a.\ud83d.v1","source":"\udd80","time":"2026-01-31T12:00:00Z","detail":{}}"#;
+    let row = row(body);
+    assert_eq!((&*row.event_type, &*row.source), ("a.\u{fffd}.v1", "\u{fffd}"));
+    let extensions = row.extensions.as_deref().unwrap();
+    assert!(extensions.contains(r#""detail-type":"a.\ud83d.v1","source":"\udd80""#), "{extensions}");
+    let member = r#"{"id":"bus-1","detail-type":"a.b.v1","source":"a","time":"2026-01-31T12:00:00Z","detail":{"specversion":"1.0","id":"e-1","source":"a","type":"a.b.v1","\ud83d":1}}"#;
+    let row = self::row(member);
+    assert_eq!((&*row.id, row.data.starts_with("{\"specversion\"")), ("bus-1", true), "no CloudEvent");
+}
+
 #[test]
 fn an_event_without_a_time_that_can_be_used_has_that_of_the_bus() {
     for time in [json!({}), json!({"time": "yesterday"}), json!({"time": "-000001-01-31T22:00:00Z"})] {
@@ -138,17 +200,102 @@ fn an_event_without_a_time_that_can_be_used_has_that_of_the_bus() {
     }
 }
 
+const OWN: &str = "111122223333";
+
+/// When a message came that was sent so long after its envelope's time.
+fn later(ms: i64) -> Delivery<'static> {
+    Delivery { own_account: Some(OWN), arrived_at: Some(Timestamp::from_unix_ms(NOON_MS + ms)) }
+}
+
 #[test]
-fn a_replayed_event_is_known_as_one() {
+fn a_replayed_event_is_known_as_one_and_no_sender_can_say_so_of_its_own() {
     let detail = json!({"a": 1});
-    for more in [
-        json!({"replay-name": "replay-1"}),
-        json!({"resources": ["arn:a", "orderbus:replay/2026-01-31T12:00:00Z"]}),
+    let is_kept = |more: Value, delivery| {
+        let body = envelope(&detail, &more);
+        match Message::read(&body, delivery) {
+            Message::Event(_) => true,
+            Message::Replayed => false,
+            Message::Unreadable => panic!("{more}"),
+        }
+    };
+    let marked = || json!({"resources": ["arn:a", "orderbus:replay/2026-01-31T12:00:00Z"]});
+    assert!(!is_kept(json!({"replay-name": "replay-1"}), later(0)));
+    assert!(!is_kept(marked(), later(60_000)), "ours, and the bus took it a minute before");
+    assert!(is_kept(marked(), later(59_999)), "an event that the bus never had before");
+    assert!(is_kept(marked(), Delivery { arrived_at: None, ..later(0) }));
+    for (account, resources) in [
+        ("444455556666", json!(["orderbus:replay/x"])),
+        ("444455556666", json!(["arn:a", "orderbus:replay/x"])),
+        (OWN, json!(["arn:orderbus:replay/1", "orderbus:attempt/1"])),
+        (OWN, json!("orderbus:replay/1")),
+        (OWN, json!([["orderbus:replay/1"]])),
     ] {
-        assert_eq!(Message::read(&envelope(&detail, &more)), Message::Replayed, "{more}");
+        let more = json!({"account": account, "resources": resources});
+        assert!(is_kept(more, later(86_400_000)), "{account} {resources}");
     }
-    let named = json!({"resources": ["arn:orderbus:replay/1", "orderbus:attempt/1"]});
-    assert!(matches!(Message::read(&envelope(&detail, &named)), Message::Event(_)));
+}
+
+#[test]
+fn the_origin_is_what_no_sender_chooses() {
+    let event = |producer: Value| {
+        let mut event = json!({"specversion": "1.0", "id": "e-1", "source": "a", "type": "a.b.v1"});
+        if !producer.is_null() {
+            event["producer"] = producer;
+        }
+        event
+    };
+    for (account, producer, origin) in [
+        (OWN, json!(null), None),
+        (OWN, json!("carrier"), Some("producer:carrier")),
+        (OWN, json!("own"), Some("producer:own")),
+        (OWN, json!(""), Some("producer:unreadable")),
+        (OWN, json!(["carrier"]), Some("producer:unreadable")),
+        (OWN, json!("account:1"), Some("producer:unreadable")),
+        ("444455556666", json!(null), Some("account:444455556666")),
+        ("444455556666", json!("carrier"), Some("account:444455556666")),
+    ] {
+        let body = envelope(&event(producer.clone()), &json!({"account": account}));
+        let row = row_of(&body, later(0));
+        assert_eq!(row.origin.as_deref(), origin, "{account} {producer}");
+        let kept = decode(&encode(vec![row.clone()]).unwrap().into()).unwrap().remove(0);
+        assert_eq!(kept, row);
+        let entry = kept.to_bus_entry().unwrap();
+        assert_eq!(entry.account.as_deref(), Some(account));
+        assert_eq!(kept.account().as_deref(), Some(account));
+        assert_eq!(serde_json::from_str::<Value>(&entry.detail).unwrap(), event(producer));
+    }
+}
+
+#[test]
+fn an_event_is_filed_near_its_arrival_and_keeps_the_time_that_it_said() {
+    let (own, other) = (json!({}), json!({"account": "444455556666"}));
+    let noon = "2026-01-31T12:00:00.000Z";
+    for (sent, more, filed) in [
+        ("2020-01-01T00:00:00.000Z", &own, "2020-01-01T00:00:00.000Z"),
+        ("2020-01-01T00:00:00.000Z", &other, noon),
+        ("2026-01-18T00:00:00.000Z", &other, "2026-01-18T00:00:00.000Z"),
+        ("0000-01-01T00:00:00Z", &own, noon),
+        ("1999-12-31T00:00:00Z", &own, noon),
+        ("2026-02-02T00:00:00Z", &own, noon),
+        ("9999-12-31T23:59:59Z", &own, noon),
+        ("9999-12-31T23:59:59Z", &other, noon),
+    ] {
+        let detail = json!({"specversion": "1.0", "id": "e-1", "source": "a", "type": "a.b.v1", "time": sent, "data": 1});
+        let body = envelope(&detail, more);
+        let row = row_of(&body, later(0));
+        assert_eq!(contracts::format_timestamp(row.time), filed, "{sent}");
+        let kept = decode(&encode(vec![row]).unwrap().into()).unwrap().remove(0);
+        let restored: Value = serde_json::from_str(&kept.to_bus_entry().unwrap().detail).unwrap();
+        assert_eq!(restored, detail, "{sent}");
+    }
+    // The envelope's own time is a sender's choice, too.
+    for time in ["0000-01-01T00:00:00Z", "9999-12-31T23:59:59Z", "2026-02-02T12:00:00Z", "soon"] {
+        let detail =
+            json!({"specversion": "1.0", "id": "e-1", "source": "a", "type": "a.b.v1", "time": time});
+        let body = envelope(&detail, &json!({"account": "444455556666", "time": time}));
+        let row = row_of(&body, later(0));
+        assert_eq!((row.time.unix_ms(), row.ingested_at.unix_ms()), (NOON_MS, NOON_MS), "{time}");
+    }
 }
 
 #[test]
@@ -163,7 +310,7 @@ fn what_is_no_envelope_is_no_event() {
         &envelope(&json!({}), &json!({"time": "soon"})),
         &envelope(&json!({}), &json!({"id": 1})),
     ] {
-        assert_eq!(Message::read(body), Message::Unreadable, "{body}");
+        assert_eq!(Message::read(body, Delivery::default()), Message::Unreadable, "{body}");
     }
 }
 
@@ -190,6 +337,7 @@ fn numbered(number: usize, data_bytes: usize) -> Row<'static> {
         time: Timestamp::from_unix_ms(NOON_MS + number as i64),
         id: Cow::Owned(format!("e-{number}")),
         source: "a".into(),
+        origin: None,
         ingested_at: Timestamp::from_unix_ms(NOON_MS),
         bus_id: Cow::Owned(format!("bus-{number}")),
         subject: number.is_multiple_of(2).then(|| Cow::Owned(format!("o-{}", number / 8))),
@@ -219,7 +367,7 @@ fn statistics_tell_what_a_row_group_can_hold_and_nothing_of_the_data() {
                 ("data", None, _) => {}
                 ("data", Some(statistics), _) => panic!("data has statistics: {statistics:?}"),
                 (_, Some(Statistics::ByteArray(statistics)), Type::BYTE_ARRAY) => {
-                    let is_empty = ["causation_id", "schema", "traceparent"].contains(&&*name);
+                    let is_empty = ["causation_id", "schema", "traceparent", "origin"].contains(&&*name);
                     assert_eq!(statistics.min_opt().is_none(), is_empty, "{name}");
                     assert!(statistics.null_count_opt().is_some(), "{name}");
                 }
@@ -273,16 +421,21 @@ fn a_damaged_object_is_an_error() {
 }
 
 #[test]
-fn what_the_first_version_wrote_can_be_read() {
+fn what_every_version_wrote_can_be_read() {
     let folder = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden"));
-    let golden = Bytes::from(std::fs::read(folder.join("version-1.parquet")).unwrap());
-    let bodies = std::fs::read_to_string(folder.join("version-1.jsonl")).unwrap();
-    let mut expected: Vec<Row<'_>> = bodies.lines().map(row).collect();
-    expected.sort();
-    assert_eq!(expected.len(), 23);
-    assert_eq!(decode(&golden).unwrap(), expected);
-    for (row, expected) in decode(&golden).unwrap().iter().zip(&expected) {
-        assert_eq!(row.to_bus_entry().unwrap(), expected.to_bus_entry().unwrap());
+    for (version, count) in [(1, 23), (2, 26)] {
+        let golden = Bytes::from(std::fs::read(folder.join(format!("version-{version}.parquet"))).unwrap());
+        let bodies = std::fs::read_to_string(folder.join(format!("version-{version}.jsonl"))).unwrap();
+        let mut expected: Vec<Row<'_>> = bodies.lines().map(|body| row_of(body, later(0))).collect();
+        expected.sort();
+        assert_eq!(expected.len(), count);
+        assert_eq!(decode(&golden).unwrap(), expected);
+        for (row, expected) in decode(&golden).unwrap().iter().zip(&expected) {
+            assert_eq!(row.to_bus_entry().unwrap(), expected.to_bus_entry().unwrap());
+        }
+        // The first version had no column for the origin.
+        let others = expected.iter().filter(|row| row.origin.is_some()).count();
+        assert_eq!(others, if version == 1 { 0 } else { 2 });
     }
 }
 
@@ -291,14 +444,15 @@ prop_compose! {
         event_type in "[a-c]{0,2}", time in 0_i64..4, id in "[a-c]{0,2}", source in "[a-b]?", ingested_at in 0_i64..3,
         bus_id in ".{0,3}", subject in proptest::option::of(".{0,9}"), correlation_id in proptest::option::of("[a-b]?"),
         causation_id in proptest::option::of("."), schema in proptest::option::of("."),
-        (traceparent, extensions, data) in (proptest::option::of("."), proptest::option::of("."), ".{0,40}"),
+        (traceparent, extensions, data, origin) in
+            (proptest::option::of("."), proptest::option::of("."), ".{0,40}", proptest::option::of("[a-b]")),
     ) -> Row<'static> {
         let text = |text: Option<String>| text.map(Cow::Owned);
         Row {
             event_type: event_type.into(), time: Timestamp::from_unix_ms(time), id: id.into(), source: source.into(),
             ingested_at: Timestamp::from_unix_ms(ingested_at), bus_id: bus_id.into(), subject: text(subject),
             correlation_id: text(correlation_id), causation_id: text(causation_id), schema: text(schema),
-            traceparent: text(traceparent), extensions: text(extensions), data: data.into(),
+            traceparent: text(traceparent), extensions: text(extensions), data: data.into(), origin: text(origin),
         }
     }
 }

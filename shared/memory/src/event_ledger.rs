@@ -10,7 +10,7 @@ use crate::{Faults, lock};
 /// Keeps every event that was admitted from outside.
 #[derive(Debug, Clone, Default)]
 pub struct MemoryEventLedger {
-    events: Arc<Mutex<BTreeMap<EventId, AdmittedEvent>>>,
+    events: Arc<Mutex<BTreeMap<(String, EventId), AdmittedEvent>>>,
     faults: Faults,
 }
 
@@ -21,9 +21,9 @@ impl MemoryEventLedger {
         Self { faults, ..Self::default() }
     }
 
-    /// Every event, by its id.
+    /// Every event, by its producer and its id.
     #[must_use]
-    pub fn events(&self) -> BTreeMap<EventId, AdmittedEvent> {
+    pub fn events(&self) -> BTreeMap<(String, EventId), AdmittedEvent> {
         lock(&self.events).clone()
     }
 }
@@ -31,12 +31,13 @@ impl MemoryEventLedger {
 impl EventLedger for MemoryEventLedger {
     async fn admit(
         &self,
+        producer: &str,
         id: &EventId,
         source: &str,
         fingerprint: &str,
         at: Timestamp,
     ) -> Result<Commit<AdmittedEvent>, PortError> {
-        let apply = || match lock(&self.events).entry(id.clone()) {
+        let apply = || match lock(&self.events).entry((producer.to_owned(), id.clone())) {
             Entry::Occupied(known) => Ok(Commit::Existing(known.get().clone())),
             Entry::Vacant(unknown) => {
                 unknown.insert(AdmittedEvent {
@@ -51,9 +52,9 @@ impl EventLedger for MemoryEventLedger {
         self.faults.call("memory:AdmitEvent", apply).await
     }
 
-    async fn note_published(&self, id: &EventId, at: Timestamp) -> Result<(), PortError> {
+    async fn note_published(&self, producer: &str, id: &EventId, at: Timestamp) -> Result<(), PortError> {
         let operation = "memory:NotePublished";
-        let apply = || match lock(&self.events).get_mut(id) {
+        let apply = || match lock(&self.events).get_mut(&(producer.to_owned(), id.clone())) {
             None => Err(PortError::permanent(operation, "the event is unknown")),
             Some(event) => {
                 event.published_at.get_or_insert(at);

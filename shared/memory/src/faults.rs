@@ -1,4 +1,5 @@
-use std::collections::BTreeMap;
+use std::any::Any;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::future::{pending, poll_fn};
 use std::sync::{Arc, Mutex};
@@ -50,6 +51,53 @@ impl Default for Turn {
     }
 }
 
+/// What one call was answered. A clone is the same answer.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// Which call, such as `memory:OpenOrder`.
+    pub operation: &'static str,
+    answer: Arc<dyn Given>,
+}
+
+impl Answer {
+    fn new(operation: &'static str, answer: &(impl Again + Given)) -> Self {
+        Self { operation, answer: Arc::new(answer.again()) }
+    }
+
+    /// What was answered.
+    #[must_use]
+    pub fn given(&self) -> &dyn fmt::Debug {
+        &self.answer
+    }
+}
+
+/// Whatever a call is answered, whichever call it is.
+trait Given: Any + fmt::Debug + Send + Sync {}
+
+impl<T: Any + fmt::Debug + Send + Sync> Given for T {}
+
+/// An answer that can be given a second time.
+pub(crate) trait Again {
+    fn again(&self) -> Self;
+}
+
+impl<T: Clone> Again for Result<T, PortError> {
+    fn again(&self) -> Self {
+        match self {
+            Ok(answer) => Ok(answer.clone()),
+            Err(PortError { operation, retry, source }) => {
+                Err(PortError { operation, retry: *retry, source: source.to_string().into() })
+            }
+        }
+    }
+}
+
+impl Again for Vec<Result<(), PortError>> {
+    fn again(&self) -> Self {
+        self.iter().map(Again::again).collect()
+    }
+}
+
 /// Which calls are lost, by their number.
 ///
 /// A clone is another handle on the same plan. Adapters that hold the same plan are counted in one sequence, in
@@ -63,19 +111,24 @@ struct Plan {
     calls: u64,
     planned: BTreeMap<u64, Fault>,
     judge: Option<Judge>,
+    listener: Option<Listener>,
+    known: VecDeque<Answer>,
     gone: bool,
 }
 
 type Judge = Box<dyn FnMut(&'static str) -> Turn + Send>;
+type Listener = Box<dyn FnMut(Answer) + Send>;
 
 impl fmt::Debug for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { calls, planned, judge, gone } = self;
+        let Self { calls, planned, judge, listener, known, gone } = self;
         let mut debug = f.debug_struct("Plan");
         debug
             .field("calls", calls)
             .field("planned", planned)
             .field("judge", &judge.is_some())
+            .field("listener", &listener.is_some())
+            .field("known", known)
             .field("gone", gone)
             .finish()
     }
@@ -100,6 +153,20 @@ impl Faults {
         lock(&self.0).judge = Some(Box::new(judge));
     }
 
+    /// Gives `listener` the answer to every call that is made from now on: what the callers know of the world follows from
+    /// these answers alone.
+    pub fn answers_heard_by(&self, listener: impl FnMut(Answer) + Send + 'static) {
+        lock(&self.0).listener = Some(Box::new(listener));
+    }
+
+    /// The next calls are not applied, but get these answers, one each, in this order: so that a caller that begins again comes
+    /// to where it was, and nothing else changes.
+    ///
+    /// An answer to another call than the one that comes is an error of the caller of this method, and is dropped.
+    pub fn answer_next_with(&self, answers: impl IntoIterator<Item = Answer>) {
+        lock(&self.0).known = answers.into_iter().collect();
+    }
+
     /// True when a caller went since this was last asked: it is to be dropped now.
     #[must_use]
     pub fn take_gone(&self) -> bool {
@@ -118,17 +185,21 @@ impl Faults {
         lock(&self.0).planned.len()
     }
 
-    /// Makes one call: waits for its turn, counts it, and applies it unless it is lost.
+    /// Makes one call: waits for its turn, counts it, and applies it unless it is lost or its answer is known.
     ///
     /// # Errors
     /// What `apply` answers; a transient one when the call is lost.
-    pub async fn call<T>(
+    pub async fn call<T: fmt::Debug + Clone + Send + Sync + 'static>(
         &self,
         operation: &'static str,
         apply: impl Fn() -> Result<T, PortError>,
     ) -> Result<T, PortError> {
         let fault = self.arrive(operation).await;
+        if let Some(answer) = self.known() {
+            return answer;
+        }
         let answer = answer(fault, operation, apply);
+        self.hear(operation, &answer);
         self.leave(fault).await;
         answer
     }
@@ -147,6 +218,24 @@ impl Faults {
         plan.calls += 1;
         let number = plan.calls;
         plan.planned.remove(&number).or(fault)
+    }
+
+    /// The answer that the call gets without being applied.
+    pub(crate) fn known<T: Again + 'static>(&self) -> Option<T> {
+        let Answer { answer, .. } = lock(&self.0).known.pop_front()?;
+        let answer: &dyn Any = &*answer;
+        answer.downcast_ref().map(T::again)
+    }
+
+    /// Gives an answer to who listens.
+    pub(crate) fn hear(
+        &self,
+        operation: &'static str,
+        answer: &(impl Again + fmt::Debug + Send + Sync + 'static),
+    ) {
+        if let Some(listener) = &mut lock(&self.0).listener {
+            listener(Answer::new(operation, answer));
+        }
     }
 
     /// Comes back with the answer, unless nobody is there for it.

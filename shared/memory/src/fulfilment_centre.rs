@@ -2,7 +2,7 @@ use std::sync::{Arc, Mutex};
 
 use ports::{FulfilmentCentre, Notice, PortError};
 
-use crate::{Faults, lock};
+use crate::{Faults, Keeps, lock};
 
 /// Collects the notices to the fulfilment centre.
 #[derive(Clone, Default)]
@@ -22,6 +22,14 @@ impl MemoryFulfilmentCentre {
     #[must_use]
     pub fn notices(&self) -> Vec<Notice> {
         lock(&self.notices).clone()
+    }
+}
+
+impl Keeps for MemoryFulfilmentCentre {
+    type Content = Vec<Notice>;
+
+    fn content(&self) -> &Mutex<Self::Content> {
+        &self.notices
     }
 }
 

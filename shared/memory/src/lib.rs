@@ -44,14 +44,14 @@ pub use dead_letter_queues::MemoryDeadLetterQueues;
 pub use event_bus::MemoryEventBus;
 pub use event_lake::MemoryEventLake;
 pub use event_ledger::MemoryEventLedger;
-pub use faults::{Fault, Faults, Turn};
+pub use faults::{Answer, Fault, Faults, Turn};
 pub use fulfilment_centre::MemoryFulfilmentCentre;
 pub use lake_queries::MemoryLakeQueries;
 pub use message_queue::MemoryMessageQueue;
 pub use on_call::MemoryOnCall;
-pub use order_store::{MemoryOrderStore, StoredOrder};
+pub use order_store::{CheckoutClaim, MemoryOrderStore, StoredOrder};
 pub use order_view_store::MemoryOrderViewStore;
-pub use payment_tasks::{MemoryPaymentTasks, TaskAnswer};
+pub use payment_tasks::{MemoryPaymentTasks, Task, TaskAnswer};
 pub use quarantine::MemoryQuarantine;
 pub use quarantine_store::MemoryQuarantineStore;
 pub use queue::MemoryQueue;
@@ -59,7 +59,28 @@ pub use queues::{MemoryQueues, QueueNumber, QueueSettings, QueuedMessage, Receiv
 pub use redrive_ledger::MemoryRedriveLedger;
 pub use redrive_targets::MemoryRedriveTargets;
 pub use shipment_store::{MemoryShipmentStore, StoredShipment};
-pub use stock_store::MemoryStockStore;
+pub use stock_store::{MemoryStockStore, Stock};
+
+/// What is kept, to be put back later.
+///
+/// A copy is on its own: what happens to the store does not change it.
+pub trait Keeps {
+    /// All that is kept.
+    type Content: Clone;
+
+    /// Where it is kept.
+    fn content(&self) -> &Mutex<Self::Content>;
+
+    /// All that is kept now.
+    fn copy(&self) -> Self::Content {
+        lock(self.content()).clone()
+    }
+
+    /// Keeps this, and forgets what else was kept.
+    fn put_back(&self, content: &Self::Content) {
+        lock(self.content()).clone_from(content);
+    }
+}
 
 /// Refuses a record that is larger than a store keeps. How large it is, is told by the JSON text of its parts, which is how
 /// they are stored.

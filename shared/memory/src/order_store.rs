@@ -1,11 +1,12 @@
 use std::collections::BTreeMap;
+use std::fmt::Debug;
 use std::sync::{Arc, Mutex};
 
 use contracts::Reason;
 use domain::{OrderId, Outcome, Settlement, Timestamp};
 use ports::{CallOff, Commit, NewOrder, OrderDecision, OrderRecord, OrderStore, PortError, Registration};
 
-use crate::{Faults, bytes_of, fits, lock};
+use crate::{Faults, Keeps, bytes_of, fits, lock};
 
 /// All that is kept of one order. Each part is written once.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -20,6 +21,17 @@ pub struct StoredOrder {
     pub settlement: Option<Settlement>,
     /// Why it ended so.
     pub reasons: Vec<Reason>,
+    /// Which checkout claimed it.
+    pub claim: Option<CheckoutClaim>,
+}
+
+/// What checkout's state machine writes when it claims an order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckoutClaim {
+    /// The execution's name.
+    pub execution: String,
+    /// True when the order was accepted by then: its payment is asked for.
+    pub was_accepted: bool,
 }
 
 /// Keeps the order context's record of every order.
@@ -48,8 +60,25 @@ impl MemoryOrderStore {
         lock(&self.orders).clone()
     }
 
+    /// Claims an order for an execution of checkout, as the state `ClaimOrder` does. `None` when another execution has it, or
+    /// when the order has ended and its payment was not to be asked for.
+    pub fn claim(&self, order_id: &OrderId, execution: &str) -> Option<StoredOrder> {
+        let mut orders = lock(&self.orders);
+        let stored = orders.entry(order_id.clone()).or_default();
+        let (is_open, is_accepted) = (stored.settlement.is_none(), stored.is_accepted());
+        let may_claim = match &stored.claim {
+            None => is_open,
+            Some(claim) => claim.execution == execution && (is_open || claim.was_accepted),
+        };
+        if !may_claim {
+            return None;
+        }
+        stored.claim = Some(CheckoutClaim { execution: execution.to_owned(), was_accepted: is_accepted });
+        Some(stored.clone())
+    }
+
     /// Changes one order, which begins empty when it is unknown.
-    async fn update<T>(
+    async fn update<T: Debug + Clone + Send + Sync + 'static>(
         &self,
         operation: &'static str,
         order_id: &OrderId,
@@ -64,6 +93,14 @@ impl MemoryOrderStore {
             Ok(answer)
         };
         self.faults.call(operation, apply).await
+    }
+}
+
+impl Keeps for MemoryOrderStore {
+    type Content = BTreeMap<OrderId, StoredOrder>;
+
+    fn content(&self) -> &Mutex<Self::Content> {
+        &self.orders
     }
 }
 
@@ -155,6 +192,12 @@ impl StoredOrder {
 
     fn record(&self) -> OrderRecord {
         let registered = self.registration.as_ref().map(Registration::registered);
-        OrderRecord { registered, settlement: self.settlement.clone() }
+        let payment_asked = self.claim.as_ref().is_some_and(|claim| claim.was_accepted);
+        OrderRecord { registered, settlement: self.settlement.clone(), payment_asked }
+    }
+
+    fn is_accepted(&self) -> bool {
+        let decision = self.registration.as_ref().map(|registration| &registration.decision);
+        matches!(decision, Some(OrderDecision::Accepted { .. }))
     }
 }

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use ports::{PaymentTasks, PortError, TaskReply};
 use serde_json::Value;
 
-use crate::{Faults, lock};
+use crate::{Faults, Keeps, lock};
 
 /// What a checkout was told.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,10 +23,14 @@ pub enum TaskAnswer {
     },
 }
 
-#[derive(Debug)]
-enum Task {
+/// What became of a token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Task {
+    /// The checkout waits.
     Waiting,
+    /// It was told this.
     Answered(TaskAnswer),
+    /// It waits no longer.
     TimedOut,
 }
 
@@ -69,6 +73,12 @@ impl MemoryPaymentTasks {
         }
     }
 
+    /// Every token that was given out, and what became of it, in words.
+    #[must_use]
+    pub fn states(&self) -> Vec<(String, String)> {
+        lock(&self.tasks).iter().map(|(task_token, task)| (task_token.clone(), format!("{task:?}"))).collect()
+    }
+
     /// The tokens of the checkouts that wait.
     #[must_use]
     pub fn waiting(&self) -> Vec<String> {
@@ -94,6 +104,14 @@ impl MemoryPaymentTasks {
             Some(Task::Answered(_) | Task::TimedOut) => Ok(TaskReply::Gone),
             None => Err(PortError::permanent(operation, "the task token was never one")),
         }
+    }
+}
+
+impl Keeps for MemoryPaymentTasks {
+    type Content = BTreeMap<String, Task>;
+
+    fn content(&self) -> &Mutex<Self::Content> {
+        &self.tasks
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use domain::{OrderId, Shipment, ShipmentClosing, ShipmentDecision, ShipmentEnd};
 use ports::{Commit, Decided, PortError, ShipmentStore, ShippedOrder};
 
-use crate::{Faults, lock};
+use crate::{Faults, Keeps, lock};
 
 /// All that is kept of the shipment of one order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +52,14 @@ impl MemoryShipmentStore {
                 Commit::Written
             }
         }
+    }
+}
+
+impl Keeps for MemoryShipmentStore {
+    type Content = BTreeMap<OrderId, StoredShipment>;
+
+    fn content(&self) -> &Mutex<Self::Content> {
+        &self.shipments
     }
 }
 

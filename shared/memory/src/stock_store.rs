@@ -7,7 +7,7 @@ use domain::{
 };
 use ports::{Commit, Decided, PortError, Reserve, StockCounts, StockStore};
 
-use crate::{Faults, lock};
+use crate::{Faults, Keeps, lock};
 
 /// Keeps stock and its reservations.
 #[derive(Debug, Clone, Default)]
@@ -16,9 +16,9 @@ pub struct MemoryStockStore {
     faults: Faults,
 }
 
-/// Every change to it is worked out in full first and made only when all of it can be.
-#[derive(Debug, Default)]
-struct Stock {
+/// All levels and all reservations. Every change to it is worked out in full first and made only when all of it can be.
+#[derive(Debug, Clone, Default)]
+pub struct Stock {
     levels: BTreeMap<Sku, StockLevel>,
     reservations: BTreeMap<OrderId, Reservation>,
 }
@@ -40,6 +40,14 @@ impl MemoryStockStore {
     #[must_use]
     pub fn reservations(&self) -> BTreeMap<OrderId, Reservation> {
         lock(&self.stock).reservations.clone()
+    }
+}
+
+impl Keeps for MemoryStockStore {
+    type Content = Stock;
+
+    fn content(&self) -> &Mutex<Self::Content> {
+        &self.stock
     }
 }
 

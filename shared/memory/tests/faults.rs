@@ -3,11 +3,12 @@
 #![allow(clippy::unwrap_used, reason = "the helpers of a test are tests")]
 
 use std::pin::pin;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
 use contracts::{EventType, Outbound};
 use domain::{EventId, OrderId, Shipment, ShipmentDecision, Timestamp};
-use memory::{Fault, Faults, MemoryEventBus, MemoryShipmentStore};
+use memory::{Fault, Faults, Keeps, MemoryEventBus, MemoryShipmentStore};
 use ports::{Commit, Decided, EventBus, PortError, Retry, ShipmentStore};
 
 #[test]
@@ -62,6 +63,39 @@ fn chosen_entries_of_a_call_are_lost() {
     let published = bus.take_published();
     assert_eq!(published.iter().map(|event| event.event_id.as_str()).collect::<Vec<_>>(), ["b", "c", "a"]);
     assert!(bus.published().is_empty());
+}
+
+#[test]
+fn answers_that_were_given_are_given_again_and_change_nothing() {
+    let faults = Faults::default();
+    let heard = Arc::new(Mutex::new(vec![]));
+    let hears = Arc::clone(&heard);
+    faults.answers_heard_by(move |answer| hears.lock().unwrap().push(answer));
+    let store = MemoryShipmentStore::with_faults(faults.clone());
+    let bus = MemoryEventBus::with_faults(faults.clone());
+    let empty = store.copy();
+    assert_eq!(bar(&store).unwrap(), Commit::Written);
+    faults.fail_next(Fault::ReplyLost);
+    assert_transient(&bar(&store));
+    assert_eq!(publish(&bus, &["a"]), [true]);
+
+    let answers = std::mem::take(&mut *heard.lock().unwrap());
+    let operations: Vec<_> = answers.iter().map(|answer| answer.operation).collect();
+    assert_eq!(operations, ["memory:BarShipment", "memory:BarShipment", "memory:Publish"]);
+    assert!(format!("{:?}", answers[0].given()).contains("Written"));
+    let kept = store.copy();
+    store.put_back(&empty);
+    faults.answer_next_with(answers);
+    assert_eq!(bar(&store).unwrap(), Commit::Written);
+    assert_transient(&bar(&store));
+    assert_eq!(publish(&bus, &["a"]), [true]);
+    assert!(store.shipments().is_empty(), "nothing was applied");
+    assert_eq!(bus.published().len(), 1);
+    store.put_back(&kept);
+    assert!(
+        matches!(bar(&store).unwrap(), Commit::Existing(_)),
+        "what is kept was put back, and calls are made again"
+    );
 }
 
 #[test]

@@ -15,12 +15,16 @@ pub struct AdmittedEvent {
     pub published_at: Option<Timestamp>,
 }
 
-/// Every event that was ever admitted from outside, by its id. An id stands for one event for ever, whoever uses it.
+/// Every event that was ever admitted from outside, by its producer and its id.
+///
+/// An id of one producer stands for one event for ever. An id of another producer is another one: no producer can use
+/// up the ids of another, or of Orderbus itself.
 pub trait EventLedger: Send + Sync {
-    /// Admits an event that nobody has published yet. MUST write only when the id is unknown here, and MUST otherwise
-    /// answer with what stands there.
+    /// Admits an event that its producer has not published yet. MUST write only when this producer's id is unknown
+    /// here, and MUST otherwise answer with what stands there.
     fn admit(
         &self,
+        producer: &str,
         id: &EventId,
         source: &str,
         fingerprint: &str,
@@ -30,9 +34,10 @@ pub trait EventLedger: Send + Sync {
     /// Notes that the bus has taken an event. MUST keep the first instant, and MUST NOT change anything else.
     ///
     /// # Errors
-    /// A permanent [`PortError`] when the id is unknown here; nothing is written then.
+    /// A permanent [`PortError`] when this producer's id is unknown here; nothing is written then.
     fn note_published(
         &self,
+        producer: &str,
         id: &EventId,
         at: Timestamp,
     ) -> impl Future<Output = Result<(), PortError>> + Send;

@@ -65,7 +65,8 @@ pub enum QueryState {
     Succeeded,
     /// It would have read more than is allowed, and was ended.
     TooLarge,
-    /// It ended without rows, for this reason.
+    /// It ended without rows, for a reason of this code of the query engine, such as `HIVE_BAD_DATA`. Code alone, and no text:
+    /// the engine's own text may hold values of the lake and of the caller, and this goes into logs.
     Failed(String),
 }
 

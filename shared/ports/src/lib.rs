@@ -37,7 +37,7 @@ pub use lake_queries::{Execution, LakeQueries, LakeQuery, Parameter, QueryId, Qu
 pub use message_queue::{MessageQueue, Postponement};
 pub use on_call::{Alert, OnCall};
 pub use order_store::{CallOff, NewOrder, OrderDecision, OrderRecord, OrderStore, Registered, Registration};
-pub use order_view_store::OrderViewStore;
+pub use order_view_store::{FactPage, FactPlace, OrderViewStore};
 pub use payment_tasks::{PaymentTasks, TaskReply};
 pub use quarantine::{CONSUMER_ATTRIBUTE, Quarantine, Quarantined, REASON_ATTRIBUTE, REASON_CODE_ATTRIBUTE};
 pub use quarantine_store::{QuarantineObject, QuarantineStore};

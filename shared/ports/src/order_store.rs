@@ -1,4 +1,4 @@
-use contracts::{OrderAccepted, Personal, Reason};
+use contracts::{Money, OrderAccepted, Personal, Reason};
 use domain::{EventId, OrderId, Outcome, Settlement, Timestamp};
 
 use crate::{Commit, PortError};
@@ -54,6 +54,10 @@ impl Registration {
                 OrderDecision::Accepted { .. } => None,
                 OrderDecision::Rejected(reasons) => Some(reasons.clone()),
             },
+            total: match &self.decision {
+                OrderDecision::Accepted { order, .. } => Some(order.total.clone()),
+                OrderDecision::Rejected(_) => None,
+            },
         }
     }
 }
@@ -67,6 +71,8 @@ pub struct Registered {
     pub decided_at: Timestamp,
     /// Why the order was rejected; `None` when it was accepted.
     pub rejection: Option<Vec<Reason>>,
+    /// What is asked for the order; `None` when it was rejected.
+    pub total: Option<Money>,
 }
 
 /// What stands of one order.
@@ -76,6 +82,8 @@ pub struct OrderRecord {
     pub registered: Option<Registered>,
     /// Set once the order has ended.
     pub settlement: Option<Settlement>,
+    /// True once checkout has decided to ask for the payment. Checkout asks after that, so no honest answer comes before it.
+    pub payment_asked: bool,
 }
 
 /// What noting that a customer calls an order off came to.

@@ -2,7 +2,7 @@ use std::panic::AssertUnwindSafe;
 
 use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent, SqsMessage};
 use contracts::{BusEvent, Event, Outbound};
-use domain::Attempt;
+use domain::{Attempt, Timestamp};
 use futures_util::{FutureExt, StreamExt, stream};
 use ports::{EventBus, MessageQueue, Postponement, Quarantine, Quarantined, attempt_carried};
 use tokio::time::timeout_at;
@@ -61,11 +61,15 @@ where
     }
 
     async fn dispose(&self, record: &SqsMessage, deadline: Deadline) -> Disposition {
-        let decoded = contracts::decode(record.body.as_deref().unwrap_or_default());
+        let body = record.body.as_deref().unwrap_or_default();
+        let decoded = contracts::decode(body, own_account(record));
         let event = match decoded {
             Ok(event) => event,
             Err(error) => return Rejection::from(error).into(),
         };
+        if let Some(Err(error)) = sent_at(record).map(|at| event.check_time(at)) {
+            return Rejection::from(error).into();
+        }
         if deadline.has_passed() {
             return Disposition::Retry("not begun: the invocation's time was used up".into());
         }
@@ -140,7 +144,7 @@ where
     fn quarantined(&self, record: &SqsMessage, rejection: &Rejection) -> Quarantined {
         Quarantined {
             consumer: self.name.to_owned(),
-            reason_code: rejection.code.to_owned(),
+            reason_code: rejection.refusal.code().to_owned(),
             reason: rejection.message.clone(),
             message_id: message_id(record).to_owned(),
             receive_count: receive_count(record),
@@ -167,7 +171,8 @@ where
                     tracing::warn!(consumer, message_id, receive_count, error, "to be delivered again");
                     failed.push(record);
                 }
-                Disposition::Quarantine(Rejection { code, message }) => {
+                Disposition::Quarantine(Rejection { refusal, message }) => {
+                    let code = refusal.code();
                     tracing::error!(consumer, message_id, code, reason = message, "quarantined");
                 }
             }
@@ -212,12 +217,26 @@ pub fn batch_response<'a>(failed: impl IntoIterator<Item = &'a SqsMessage>) -> S
     response
 }
 
+/// The account of the queue, which is that of the bus. A sender has no influence on it.
+#[must_use]
+pub fn own_account(record: &SqsMessage) -> Option<&str> {
+    record.event_source_arn.as_deref()?.split(':').nth(4)
+}
+
 fn message_id(record: &SqsMessage) -> &str {
     record.message_id.as_deref().unwrap_or_default()
 }
 
 fn receive_count(record: &SqsMessage) -> u32 {
     record.attributes.get("ApproximateReceiveCount").and_then(|count| count.parse().ok()).unwrap_or(1)
+}
+
+/// When the message was sent to its queue: SQS says so with every message
+/// (<https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ReceiveMessage.html>). Unlike the clock, it is
+/// the same at each delivery, so that each decides alike. A replay or a redrive sends anew.
+fn sent_at(record: &SqsMessage) -> Option<Timestamp> {
+    let sent_at_ms = record.attributes.get("SentTimestamp")?.parse().ok()?;
+    Some(Timestamp::from_unix_ms(sent_at_ms))
 }
 
 /// The attempt that travels with a message that was sent again.

@@ -1,6 +1,6 @@
 use std::error::Error;
 
-use contracts::{DecodeError, Event, Reason};
+use contracts::{DecodeError, Event, Reason, Refusal};
 use ports::{PortError, Retry};
 
 /// What is to become of one record.
@@ -20,8 +20,8 @@ pub enum Disposition {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Rejection {
-    /// For programs, such as `unknown_version`.
-    pub code: &'static str,
+    /// For programs.
+    pub refusal: Refusal,
     /// For people; repeats no value of the message.
     pub message: String,
 }
@@ -31,7 +31,7 @@ impl Rejection {
     #[must_use]
     pub fn not_subscribed(event: &Event) -> Self {
         Self {
-            code: "not_subscribed",
+            refusal: Refusal::NotSubscribed,
             message: format!(
                 "this consumer does not handle {}; check its rule",
                 event.data.event_type().as_str()
@@ -52,19 +52,26 @@ impl Rejection {
             }
             message.push_str(text);
         }
-        Self { code: "impossible_data", message }
+        Self { refusal: Refusal::ImpossibleData, message }
     }
 
     /// The message has the right shape, but says something that cannot be.
     #[must_use]
     pub fn impossible_data(problem: impl ToString) -> Self {
-        Self { code: "impossible_data", message: problem.to_string() }
+        Self { refusal: Refusal::ImpossibleData, message: problem.to_string() }
+    }
+}
+
+impl From<Refusal> for Rejection {
+    /// For a refusal that needs no more words than it has.
+    fn from(refusal: Refusal) -> Self {
+        Self { refusal, message: refusal.meaning().to_owned() }
     }
 }
 
 impl From<DecodeError> for Rejection {
     fn from(error: DecodeError) -> Self {
-        Self { code: error.code(), message: error.to_string() }
+        Self { refusal: error.refusal(), message: error.to_string() }
     }
 }
 
@@ -79,7 +86,9 @@ impl From<PortError> for Disposition {
     fn from(error: PortError) -> Self {
         match error.retry {
             Retry::Transient => Self::Retry(error.into()),
-            Retry::Permanent => Self::Quarantine(Rejection { code: "refused", message: chain(&error) }),
+            Retry::Permanent => {
+                Self::Quarantine(Rejection { refusal: Refusal::Refused, message: chain(&error) })
+            }
         }
     }
 }

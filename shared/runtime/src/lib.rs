@@ -8,18 +8,23 @@ mod clock;
 mod deadline;
 mod disposition;
 mod environment;
+mod http;
+mod principal;
 mod problem;
 mod silent;
 mod start;
 mod telemetry;
 
-pub use batch::{Consumer, Handler, batch_response};
+pub use batch::{Consumer, Handler, batch_response, own_account};
 pub use clock::SystemClock;
 pub use deadline::Deadline;
 pub use disposition::{Disposition, Rejection};
 pub use environment::{ConfigError, variable, variable_or_empty};
-pub use problem::{Problem, http_body, http_response};
+pub use http::{REQUEST_TIME_MAX, answer_in_time, serve_http};
+pub use principal::{Principal, signer};
+pub use problem::{ANSWER_BYTES_MAX, Problem, bytes_in_answer, how_many_fit, http_body, http_response};
 pub use silent::Silent;
 pub use start::{Error, serve, serve_queue, start};
+pub use telemetry::log_lines;
 
 pub use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};

@@ -3,7 +3,7 @@ use aws_lambda_events::http::HeaderName;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use contracts::Reason;
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// A problem that a caller over HTTP is told of (RFC 9457).
 #[derive(Debug, PartialEq, Eq)]
@@ -40,6 +40,28 @@ impl Problem {
             "unavailable",
             "The request could not be handled now",
             "Nothing is lost: repeat the same request, with the same Idempotency-Key if it had one.",
+        )
+    }
+
+    /// No answer in time.
+    #[must_use]
+    pub fn out_of_time() -> Self {
+        Self::new(
+            503,
+            "out-of-time",
+            "The request took too long",
+            "It may have taken effect. Repeat the same request, with the same Idempotency-Key if it had one.",
+        )
+    }
+
+    /// Nobody signed a request that has to be signed.
+    #[must_use]
+    pub fn not_signed() -> Self {
+        Self::new(
+            403,
+            "not-signed",
+            "Nobody signed the request",
+            "Sign it with AWS Signature Version 4, for the service execute-api.",
         )
     }
 
@@ -82,6 +104,29 @@ pub fn http_body(request: &mut ApiGatewayV2httpRequest, bytes_max: usize) -> Res
         return Err(Problem::new(413, "body-too-large", "The body is too large", detail));
     }
     Ok(body)
+}
+
+/// The most bytes of entries in one answer. Lambda takes an answer of up to 6 MB, in which the body is a JSON string
+/// (<https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>); the rest is for what is around the entries.
+pub const ANSWER_BYTES_MAX: usize = 5_500_000;
+
+/// How many entries of a list one answer holds, each given as its text in the body: the first as a rule, and as many more as
+/// take `bytes_max` together.
+#[must_use]
+pub fn how_many_fit(entries: impl IntoIterator<Item = String>, bytes_max: usize) -> usize {
+    let mut bytes = 0;
+    let fits = |entry: &String| {
+        bytes += bytes_in_answer(entry);
+        bytes <= bytes_max
+    };
+    entries.into_iter().take_while(fits).count().max(1)
+}
+
+/// How many bytes a part of a body takes in an answer as Lambda is handed it: a JSON string, in which each quote takes a byte
+/// more.
+#[must_use]
+pub fn bytes_in_answer(text: &str) -> usize {
+    Value::from(text).to_string().len()
 }
 
 /// An answer over HTTP, which nobody keeps.

@@ -152,7 +152,10 @@ fn batch(bodies: Vec<String>) -> SqsEvent {
     event
 }
 
-#[expect(clippy::print_stdout, reason = "this is what the program is for")]
 fn say(line: &str) {
-    println!("{line}");
+    terminal::say(line);
+    // Nobody reads on, and there is nothing to clear up.
+    if !terminal::is_open() {
+        std::process::exit(0);
+    }
 }

@@ -4,10 +4,10 @@
 use std::collections::VecDeque;
 
 use contracts::{
-    Cause, Data, DeliveryStatusChanged, Event, Line, Money, OrderAccepted, OrderCancelled, OrderConfirmed,
-    OrderPlaced, ParcelPickedUp, PaymentCaptured, PaymentFailed, PaymentRequested, Personal, Reason,
-    ShipmentScheduled, Shortage, Signature, SignatureCollected, StockLine, StockRejected, StockReleased,
-    StockReserved, format_timestamp, order_id_of_key,
+    Cause, Data, DeliveryStatusChanged, Event, Line, Money, OPEN_SCOPE, OrderAccepted, OrderCancelled,
+    OrderConfirmed, OrderPlaced, ParcelPickedUp, PaymentCaptured, PaymentFailed, PaymentRequested, Personal,
+    Reason, ShipmentDeparted, ShipmentScheduled, Shortage, Signature, SignatureCollected, StockLine,
+    StockRejected, StockReleased, StockReserved, format_timestamp, order_id_of_key,
 };
 use domain::{EventId, OrderId, PaymentId, ShipmentId, Subject, Timestamp};
 use fastrand::Rng;
@@ -61,7 +61,7 @@ impl Shop {
     fn order(&mut self) -> anyhow::Result<VecDeque<Event>> {
         self.orders += 1;
         let key = format!("order-{}-{}", self.orders, self.random.u64(..));
-        let order_id = order_id_of_key(&key);
+        let order_id = order_id_of_key(OPEN_SCOPE, &key);
         let id = order_id.as_str().to_owned();
         let lines: Vec<Line> = (0..=self.random.usize(..4)).map(|_| self.line()).collect();
         let stock: Vec<StockLine> =
@@ -144,9 +144,15 @@ impl Shop {
         let parcel_id = format!("JD{:018}", self.random.u64(..1_000_000_000_000_000_000));
         let carrier = ["dhl", "ups", "gls", "post"][self.random.usize(..4)].to_owned();
         all.push(
-            ParcelPickedUp { order_id: id.clone(), shipment_id, parcel_id: parcel_id.clone(), carrier }
-                .into(),
+            ParcelPickedUp {
+                order_id: id.clone(),
+                shipment_id: shipment_id.clone(),
+                parcel_id: parcel_id.clone(),
+                carrier,
+            }
+            .into(),
         );
+        all.push(ShipmentDeparted { order_id: id.clone(), shipment_id }.into());
         for status in ["in_transit", "out_for_delivery", "delivered"] {
             let location = Some(personal.city.clone());
             all.push(

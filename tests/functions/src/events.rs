@@ -1,7 +1,7 @@
 use contracts::{
-    CancellationRequested, Data, Event, Line, Money, OrderCancelled, OrderConfirmed, OrderPlaced,
-    OrderRejected, Outbound, ParcelPickedUp, PaymentCaptured, PaymentFailed, PaymentRequested, Personal,
-    Reason, Shortage, StockRejected,
+    CancellationRequested, Data, DeliveryStatusChanged, Event, Line, Money, OrderCancelled, OrderConfirmed,
+    OrderPlaced, OrderRejected, Outbound, ParcelPickedUp, PaymentCaptured, PaymentFailed, PaymentRequested,
+    Personal, Reason, ShipmentDeparted, Shortage, Signature, SignatureCollected, StockRejected,
 };
 use domain::{EventId, OrderId, PaymentId, ShipmentId, Sku, Timestamp};
 use serde_json::{Value, json};
@@ -117,12 +117,25 @@ pub fn stock_rejected(id: &str, order: &str) -> Event {
     event(id, order, StockRejected { order_id: order.into(), shortages })
 }
 
+/// The shipment left.
+#[must_use]
+pub fn departed(id: &str, order: &str) -> Event {
+    let shipment_id = ShipmentId::of(&order_id(order)).as_str().into();
+    event(id, order, ShipmentDeparted { order_id: order.into(), shipment_id })
+}
+
 /// A carrier took a parcel.
 #[must_use]
 pub fn picked_up(id: &str, order: &str) -> Event {
+    picked_up_of(id, order, ShipmentId::of(&order_id(order)).as_str())
+}
+
+/// A carrier took a parcel of this shipment.
+#[must_use]
+pub fn picked_up_of(id: &str, order: &str, shipment_id: &str) -> Event {
     let data = ParcelPickedUp {
         order_id: order.into(),
-        shipment_id: ShipmentId::of(&order_id(order)).as_str().into(),
+        shipment_id: shipment_id.into(),
         parcel_id: format!("parcel-{id}"),
         carrier: "example-parcel".into(),
     };
@@ -136,10 +149,26 @@ pub fn payment_requested(id: &str, order: &str, amount_minor: i64) -> Event {
         order_id: order.into(),
         payment_id: PaymentId::of(&order_id(order)).as_str().into(),
         amount: Money { amount_minor, currency: "EUR".into() },
-        task_token: format!("token-{order}"),
+        task_token: format!("{order}.token-{order}"),
         expires_at: "2026-01-31T12:15:00Z".into(),
     };
     event(id, order, data)
+}
+
+/// A carrier says where a parcel is.
+#[must_use]
+pub fn moved(id: &str, order: &str, status: &str) -> Event {
+    let (order_id, parcel_id) = (order.to_owned(), "parcel-1".to_owned());
+    let data = DeliveryStatusChanged { order_id, parcel_id, status: status.to_owned(), location: None };
+    event(id, order, data)
+}
+
+/// A carrier says that a parcel was handed over.
+#[must_use]
+pub fn signed(id: &str, order: &str) -> Event {
+    let (order_id, parcel_id) = (order.to_owned(), "parcel-1".to_owned());
+    let personal = Signature { signed_by: PERSONAL_VALUES[0].to_owned() };
+    event(id, order, SignatureCollected { order_id, parcel_id, personal })
 }
 
 /// A provider collected; the token is `token-<order>`.
@@ -149,7 +178,7 @@ pub fn captured(id: &str, order: &str) -> Event {
         order_id: order.into(),
         payment_id: PaymentId::of(&order_id(order)).as_str().into(),
         amount: Money { amount_minor: 200, currency: "EUR".into() },
-        task_token: format!("token-{order}"),
+        task_token: format!("{order}.token-{order}"),
         provider_reference: "example-1".into(),
     };
     event(id, order, data)
@@ -161,7 +190,7 @@ pub fn payment_failed(id: &str, order: &str) -> Event {
     let data = PaymentFailed {
         order_id: order.into(),
         payment_id: PaymentId::of(&order_id(order)).as_str().into(),
-        task_token: format!("token-{order}"),
+        task_token: format!("{order}.token-{order}"),
         reason: "card_declined".into(),
     };
     event(id, order, data)

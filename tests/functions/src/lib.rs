@@ -20,8 +20,8 @@ mod function;
 pub use clock::SteppingClock;
 pub use crashes::every_crash_converges;
 pub use events::{
-    NOW, PERSONAL_VALUES, cancellation_requested, cancelled, captured, confirmed, data_of, detail_of,
-    envelope, event, order_id, payment_failed, payment_requested, personal, picked_up, placed, rejected, sku,
-    stock_rejected, types_of,
+    NOW, PERSONAL_VALUES, cancellation_requested, cancelled, captured, confirmed, data_of, departed,
+    detail_of, envelope, event, moved, order_id, payment_failed, payment_requested, personal, picked_up,
+    picked_up_of, placed, rejected, signed, sku, stock_rejected, types_of,
 };
 pub use function::{Function, batch, message};

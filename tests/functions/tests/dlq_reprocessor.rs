@@ -15,7 +15,7 @@ use dlq_reprocessor::{
 };
 use domain::{Attempt, QuarantineId, RedriveKey, RedriveReason, RedriveState};
 use function_tests::{
-    NOW, PERSONAL_VALUES, batch, cancelled, data_of, detail_of, envelope, order_id, placed, sku,
+    NOW, PERSONAL_VALUES, batch, cancelled, data_of, detail_of, envelope, order_id, picked_up, placed, sku,
     stock_rejected, types_of,
 };
 use inventory_updater::InventoryUpdater;
@@ -66,6 +66,7 @@ fn settings() -> Settings {
                 consumer("inventory-updater", Takes::Catalogue),
                 consumer("event-archiver", Takes::Anything),
             ],
+            bus: "bus-dead".to_owned(),
             undelivered: "undelivered".to_owned(),
             quarantine: "quarantine".to_owned(),
             checkout_arn: CHECKOUT_ARN.to_owned(),
@@ -93,6 +94,7 @@ fn world_with(faults: &Faults, settings: Settings) -> World {
         queues.create(queue, QueueSettings { redrive, ..plain.clone() });
         consumers.insert(name.clone(), queue.clone());
     }
+    queues.create("bus-dead", plain.clone());
     queues.create("undelivered", plain.clone());
     queues.create("quarantine", plain);
     let reprocessor = Reprocessor {
@@ -392,6 +394,108 @@ async fn an_event_that_the_bus_fails_on_again_comes_back_with_its_attempt_and_is
     assert_eq!(world.quarantined(), [("bus#e-1".to_owned(), "attempts_exhausted".to_owned())]);
 }
 
+/// It has a queue of its own, which needs no key.
+#[tokio::test]
+async fn what_lies_in_the_bus_s_own_queue_goes_back_to_the_bus() {
+    let world = world();
+    world.send("bus-dead", &envelope(&order("e-1"), 0), &[]);
+    world.run().await;
+    world.advance_past_backoff();
+    assert_eq!(world.run().await.redriven, 1);
+    assert_eq!(world.reprocessor.targets.take_from_bus(), [(envelope(&order("e-1"), 0), attempt(0, 1))]);
+}
+
+#[tokio::test]
+async fn an_event_of_another_account_does_not_become_ours_by_a_redrive() {
+    for (event, code) in [(picked_up("e-1", "o-1"), "foreign_account"), (order("e-1"), "not_permitted")] {
+        let world = world();
+        world.send("undelivered", &of_account("444455556666", &event), &[]);
+        assert_eq!(world.run().await.quarantined, 1);
+        assert_eq!(world.reprocessor.targets.take_from_bus(), []);
+        let [(_, reason)] = &world.quarantined()[..] else { panic!("one object") };
+        assert_eq!(reason, code);
+    }
+}
+
+/// What EventBridge leaves in a dead-letter queue when it cannot use the key of the bus
+/// (<https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-encryption-event-bus-dlq-decrypt.html>).
+fn encrypted(payload: &str) -> String {
+    let bus = "arn:aws:events:eu-central-1:111122223333:event-bus/orderbus-default";
+    format!(
+        r#"{{"version":"0","id":"053afa53-cdd7-285b-e754-b0dfd0ac0bfb","account":"111122223333","time":"2026-02-10T10:22:00Z","region":"eu-central-1","resources":[],"source":"aws.events","detail-type":"Encrypted Events","detail":{{"event-bus-arn":"{bus}","rule-arn":"{bus}/r","kms-key-arn":"arn:aws:kms:eu-central-1:111122223333:key/k","encrypted-payload":"{payload}"}}}}"#
+    )
+}
+
+#[tokio::test]
+async fn an_event_that_eventbridge_encrypted_goes_to_quarantine_at_once_whatever_it_was_for_and_stays_there()
+{
+    let queue_arn = |name: &str| format!("{QUEUE_ARN}{name}");
+    let because = ("ERROR_CODE", "KMS_DISABLED");
+    let (archiver, placed) = (queue_arn("event-archiver-queue"), queue_arn("somebody-elses-queue"));
+    let to = |target| [("TARGET_ARN", target), because];
+    for (queue, attributes, consumer) in [
+        ("undelivered", &[][..], "bus"),
+        ("undelivered", &[because], "bus"),
+        ("undelivered", &to(archiver.as_str()), "event-archiver"),
+        ("undelivered", &to(CHECKOUT_ARN), "checkout"),
+        ("undelivered", &to(placed.as_str()), "somebody-elses-queue"),
+        ("event-archiver-dead", &[], "event-archiver"),
+        ("inventory-updater-dead", &[], "inventory-updater"),
+    ] {
+        let world = world();
+        world.send(queue, &encrypted("AgR4"), attributes);
+        world.send(queue, &encrypted("AgR5"), attributes);
+        let urgent = Order { is_urgent: true, ..Order::default() };
+        assert_eq!(world.order(&urgent).await, Summary { quarantined: 2, ..summary(2) }, "{consumer}");
+        let objects = world.reprocessor.quarantine.objects();
+        assert_eq!(objects.len(), 2, "each is one of its own");
+        for object in objects {
+            assert_eq!((object.reason.code.as_str(), object.attempt.number), ("encrypted_event", 1));
+            assert_eq!(object.concerning.consumer, consumer);
+            assert!([encrypted("AgR4"), encrypted("AgR5")].contains(&object.body), "kept as it came");
+            let refused = world.reprocessor.release(&object.id).await;
+            assert!(matches!(refused, Err(ReleaseError::Encrypted(_))), "{refused:?}");
+        }
+        assert_eq!(world.reprocessor.targets.take_from_bus(), []);
+        assert!(world.reprocessor.targets.checkouts().is_empty());
+        assert!(world.queues.is_empty("event-archiver-queue"));
+        let [line] = &world.alerts()[..] else { panic!("one alert") };
+        assert!(line.contains("docs/encrypted-events.md") && !line.contains("dlq release"), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn an_event_that_speaks_of_encrypted_events_is_sent_back_like_any_other() {
+    let world = world();
+    let event = envelope(&order("e-1"), 0);
+    let within = event.replace("\"resources\":[]", "\"resources\":[\"aws.events\",\"Encrypted Events\"]");
+    world.send("inventory-updater-dead", &within, &[]);
+    world.run().await;
+    world.advance_past_backoff();
+    assert_eq!(world.run().await.redriven, 1);
+}
+
+#[tokio::test]
+async fn senders_who_use_one_id_share_no_count() {
+    let world = world();
+    for body in [
+        envelope(&order("e-1"), 0),
+        envelope(&picked_up("e-1", "o-1"), 0),
+        of_account("444455556666", &picked_up("e-1", "o-1")),
+    ] {
+        world.send("inventory-updater-dead", &body, &[]);
+    }
+    world.run().await;
+    assert_eq!(world.reprocessor.ledger.records().len(), 3);
+    world.record("inventory-updater", "e-1");
+}
+
+fn of_account(account: &str, event: &Event) -> String {
+    let body = envelope(event, 0);
+    assert!(body.contains("\"111122223333\""));
+    body.replace("\"111122223333\"", &format!("\"{account}\""))
+}
+
 // -----------------------------------------------------------------------------------------------------------------------
 // Quarantine
 // -----------------------------------------------------------------------------------------------------------------------
@@ -426,7 +530,7 @@ async fn what_a_consumer_can_never_handle_is_kept_announced_and_told_of_at_once(
         (&object.id.as_str().into(), &"inventory-updater".into(), &"o-1".into(), &1.into(), &"e-1".into())
     );
     assert_eq!(
-        contracts::decode(&delivered(&published[0])).unwrap().event.subject.as_str(),
+        contracts::decode(&delivered(&published[0]), None).unwrap().event.subject.as_str(),
         object.id.as_str()
     );
 
@@ -794,7 +898,7 @@ async fn what_cannot_be_read_is_not_taken_for_empty() {
         Turn { fault: is_refused.then_some(Fault::NotApplied), ..Turn::default() }
     });
     let order = Order { is_urgent: true, ..Order::default() };
-    assert_eq!(world.order(&order).await, Summary { unreachable: 5, ..Summary::default() });
+    assert_eq!(world.order(&order).await, Summary { unreachable: 6, ..Summary::default() });
 }
 
 /// Every call of a run, when it does not come back: the run answers all the same, in time.

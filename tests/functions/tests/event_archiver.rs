@@ -109,12 +109,12 @@ async fn every_message_is_kept_to_the_letter_by_the_hour_in_which_it_happened() 
     assert_eq!(ids(&noon), ["e-1", "e-3"]);
     assert_eq!(ids(&one), ["e-2"]);
     for (row, number) in noon.iter().chain(&one).zip([0, 2, 1]) {
-        let lake::Message::Event(sent) = lake::Message::read(messages[number].body.as_deref().unwrap())
-        else {
+        let body_sent = messages[number].body.as_deref().unwrap();
+        let lake::Message::Event(sent) = lake::Message::read(body_sent, lake::Delivery::default()) else {
             panic!("no event")
         };
         assert_eq!(row, &*sent);
-        assert_eq!(contracts::decode(&body(number)).unwrap().event.id.as_str(), row.id);
+        assert_eq!(contracts::decode(&body(number), None).unwrap().event.id.as_str(), row.id);
     }
     assert_eq!(undecodable(&archiver.lake), [body(3)]);
     assert!(archiver.lake.objects()[2].key.starts_with("undecodable/dt=2026-01-31/hour=12/"));
@@ -183,12 +183,65 @@ async fn a_replayed_event_is_acknowledged_and_not_kept_again() {
     let replayed = first.replacen('{', r#"{"replay-name":"replay-1","#, 1);
     let from_the_lake = second.replace(r#""resources":[]"#, r#""resources":["orderbus:replay/r-1"]"#);
     assert!(replayed != first && from_the_lake != second);
+    // A replay says when the bus took the event first.
+    let from_the_lake = from_the_lake.replace("2026-01-31T12:00:00Z", "2026-01-31T11:00:00Z");
     let messages =
         [message("m-1", &replayed, 1), message("m-2", &from_the_lake, 1), message("m-3", &third, 1)];
     assert_eq!(archive(&archiver, &messages).await, [""; 0]);
     assert_eq!(viewed(&archiver.lake), ["e-3"]);
     assert_eq!(archive(&archiver, &messages[..2]).await, [""; 0], "nothing but replayed events");
     assert_eq!(archiver.lake.objects().len(), 1);
+}
+
+/// A message of the queue of an account.
+fn of_account(own: &str, id: &str, body: &str) -> SqsMessage {
+    let mut message = message(id, body, 1);
+    message.event_source_arn = Some(format!("arn:aws:sqs:eu-central-1:{own}:orderbus-EventArchiverQueue"));
+    message
+}
+
+#[tokio::test]
+async fn a_mark_of_another_account_keeps_no_event_out_and_the_origin_is_kept() {
+    let archiver = archiver(&Faults::default());
+    let own = "111122223333";
+    let [first, second] =
+        [placed("e-1", "o-1", &[("MUG", 1)]), cancelled("e-2", "o-1")].map(|event| envelope(&event, 1));
+    let claimed = first
+        .replace(r#""account":"111122223333""#, r#""account":"444455556666""#)
+        .replace(r#""resources":[]"#, r#""resources":["orderbus:replay/x"]"#)
+        .replace("2026-01-31T12:00:00Z", "2026-01-31T11:00:00Z");
+    let bodies = [claimed.as_str(), &first, &second];
+    let messages: Vec<_> = bodies
+        .iter()
+        .enumerate()
+        .map(|(number, body)| of_account(own, &format!("m-{number}"), body))
+        .collect();
+    assert_eq!(archive(&archiver, &messages).await, [""; 0]);
+    let kept = events(&archiver.lake, "events/");
+    let mut kept: Vec<_> = kept.iter().map(|row| (&*row.id, row.origin.as_deref())).collect();
+    kept.sort_unstable();
+    assert_eq!(kept, [("e-1", None), ("e-1", Some("account:444455556666")), ("e-2", None)]);
+}
+
+#[tokio::test]
+async fn what_few_readers_hold_is_one_row_among_its_neighbours() {
+    let archiver = archiver(&Faults::default());
+    let deep = format!("{}{}", "[".repeat(1_000), "]".repeat(1_000));
+    let odd = [r#"{"note":"cut emoji \ud83d"}"#, r#"{"n":1e400,"i":123456789012345678901234567890}"#, &deep];
+    let mut bodies = vec![envelope(&placed("e-1", "o-1", &[("MUG", 1)]), 1)];
+    bodies.extend(odd.iter().enumerate().map(|(number, data)| {
+        format!(
+            r#"{{"id":"odd-{number}","detail-type":"case.note","source":"case.note","time":"2026-01-31T12:00:00Z","detail":{{"specversion":"1.0","id":"odd-{number}","source":"case.note","type":"case.note","data":{data}}}}}"#
+        )
+    }));
+    let messages: Vec<_> =
+        bodies.iter().enumerate().map(|(number, body)| message(&format!("m-{number}"), body, 1)).collect();
+    assert_eq!(archive(&archiver, &messages).await, [""; 0]);
+    let rows = events(&archiver.lake, "events/");
+    assert_eq!((rows.len(), undecodable(&archiver.lake).len()), (4, 0));
+    for (number, data) in odd.iter().enumerate() {
+        assert!(rows.iter().any(|row| row.id == format!("odd-{number}") && row.data == *data), "{data:.60}");
+    }
 }
 
 /// A queue that delivers until all is acknowledged, and puts every batch together anew. Invocations are killed, or their
@@ -255,7 +308,7 @@ async fn wherever_it_is_killed_each_published_event_is_viewed_exactly_once() {
 async fn events_of_many_hours_are_not_all_on_their_way_at_once() {
     let archiver = archiver(&Faults::default());
     let event = |hour: i64| {
-        let time = Timestamp::from_unix_ms(NOW.unix_ms() + hour * HOUR_MS);
+        let time = Timestamp::from_unix_ms(NOW.unix_ms() - hour * HOUR_MS);
         let body = envelope(&at(placed(&format!("e-{hour}"), "o-1", &[("MUG", 1)]), time), 1);
         message(&format!("m-{hour}"), &body, 1)
     };

@@ -1,5 +1,5 @@
-//! `event-gateway`: only those who may publish, only what its contract allows, and each event on the bus once, however
-//! often it is handed in and whatever goes wrong in between.
+//! `event-gateway`: only those who may publish, only what its contract allows, and each event on the bus, as itself and
+//! as seldom as can be, however often it is handed in and whatever goes wrong in between.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "the helpers of a test are tests")]
 
@@ -10,16 +10,17 @@ use std::task::{Context, Poll, Waker};
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use contracts::{Event, EventType, Outbound};
+use contracts::{Event, EventType, Origin, Outbound};
 use domain::EventId;
 use event_gateway::{
-    BODY_BYTES_MAX, DEPTH_MAX, EVENTS_MAX, EventGateway, InvalidProducers, OWN_SOURCES, Principal, Producers,
+    BODY_BYTES_MAX, DEPTH_MAX, EVENTS_MAX, EventGateway, InvalidProducers, OWN_SOURCES, Producers,
 };
 use function_tests::{
     PERSONAL_VALUES, SteppingClock, captured, detail_of, payment_failed, picked_up, placed,
 };
 use memory::{Fault, Faults, MemoryEventBus, MemoryEventLedger};
 use proptest::prelude::*;
+use runtime::Principal;
 use serde_json::{Value, json};
 
 const PROVIDER: &str = "arn:aws:iam::111122223333:user/provider";
@@ -145,6 +146,22 @@ fn problem(body: &Value) -> &str {
     body["type"].as_str().unwrap_or_else(|| panic!("{body}")).rsplit(':').next().unwrap()
 }
 
+/// What the gateway calls a caller.
+fn name_of(user_arn: &str) -> String {
+    let caller = Principal::of_caller(user_arn).unwrap();
+    Producers::parse(PRODUCERS).unwrap().find(&caller).unwrap().name().to_owned()
+}
+
+/// An event as it is on the bus, when this caller handed it in.
+fn handed_in_by(user_arn: &str, event: Value) -> Value {
+    with(event, |event| event["producer"] = name_of(user_arn).into())
+}
+
+/// The place of an event in the ledger.
+fn place(user_arn: &str, id: &str) -> (String, EventId) {
+    (name_of(user_arn), EventId::parse(id).unwrap())
+}
+
 fn ids(published: &[Outbound]) -> Vec<&str> {
     published.iter().map(|event| event.event_id.as_str()).collect()
 }
@@ -174,7 +191,7 @@ async fn an_event_is_accepted_once_it_is_on_the_bus() {
         assert_eq!(body["events"][0]["id"], gateway.bus.published().last().unwrap().event_id.as_str());
     }
     assert_eq!(ids(&gateway.bus.published()), ["e-1", "e-2", "e-3", "e-4", "e-5", "e-6"]);
-    assert_eq!(detail_of(&gateway.bus.published()[0]), payment("e-1"));
+    assert_eq!(detail_of(&gateway.bus.published()[0]), handed_in_by(PROVIDER, payment("e-1")));
     let mut encoded = request(Some(PROVIDER), ONE, &STANDARD.encode(payment("e-7").to_string()));
     encoded.is_base64_encoded = true;
     assert_eq!(respond(&gateway, encoded).await.0, 202);
@@ -191,7 +208,7 @@ async fn what_was_handed_in_again_is_a_duplicate_and_not_published_again() {
     rewritten["data"]["unknown"] = true.into();
     let spaced = serde_json::to_string_pretty(&rewritten).unwrap();
     for body in [payment("e-1").to_string(), spaced] {
-        let (status, body) = respond(&gateway, request(Some(BROKER), ONE, &body)).await;
+        let (status, body) = respond(&gateway, request(Some(PROVIDER), ONE, &body)).await;
         assert_eq!((status, fates(&body)), (202, vec!["202 duplicate".to_owned()]));
     }
     let (_, body) = hand_in(&gateway, PROVIDER, &[payment("e-2"), payment("e-1")]).await;
@@ -200,15 +217,58 @@ async fn what_was_handed_in_again_is_a_duplicate_and_not_published_again() {
 }
 
 #[tokio::test]
-async fn an_id_stands_for_one_event_whoever_uses_it_and_nobody_is_told_whose() {
+async fn an_id_of_a_producer_stands_for_one_event() {
     let gateway = sound();
     assert_eq!(hand_in(&gateway, PROVIDER, &[payment("e-1")]).await.0, 202);
-    let own = hand_in(&gateway, PROVIDER, &[another_under("e-1")]).await;
-    let foreign = hand_in(&gateway, CARRIER, &[pick_up("e-1")]).await;
-    assert_eq!((own.0, fields(&own.1["events"][0])), (409, vec!["id"]));
-    assert_eq!(own, foreign, "the same answer, whose event it ever is");
+    let (status, body) = hand_in(&gateway, PROVIDER, &[another_under("e-1")]).await;
+    assert_eq!((status, fields(&body["events"][0])), (409, vec!["id"]));
     assert_eq!(gateway.bus.published().len(), 1);
-    assert_eq!(hand_in(&gateway, PROVIDER, &[payment("e-1")]).await.0, 202, "it still stands for the first");
+    let (_, body) = hand_in(&gateway, PROVIDER, &[payment("e-1")]).await;
+    assert_eq!(fates(&body), ["202 duplicate"], "it still stands for the first");
+}
+
+#[tokio::test]
+async fn no_producer_uses_up_the_ids_of_another_or_of_orderbus() {
+    let gateway = sound();
+    // Ids that anyone can compute: one of Orderbus's own, and one that the provider is going to use.
+    for id in ["checkout:o-1:order-confirmed", "e-1"] {
+        let pick_up = with(pick_up("e-1"), |event| event["id"] = id.into());
+        let claimed = hand_in(&gateway, BROKER, &[pick_up.clone(), payment(id)]).await;
+        assert_eq!(fates(&claimed.1), ["202 accepted", "409 refused"]);
+        let (_, body) = hand_in(&gateway, CARRIER, &[pick_up]).await;
+        assert_eq!(fates(&body), ["202 accepted"], "the same event, of another producer");
+        let (_, body) = hand_in(&gateway, PROVIDER, &[payment(id)]).await;
+        assert_eq!(fates(&body), ["202 accepted"]);
+    }
+    let published = gateway.bus.published();
+    let envelope = |outbound: &Outbound| {
+        let (name, source) = (outbound.event_type.as_str(), outbound.event_type.source());
+        json!({"detail-type": name, "source": source, "account": "1", "detail": detail_of(outbound)})
+    };
+    let identity =
+        |outbound| contracts::decode(&envelope(outbound).to_string(), Some("1")).unwrap().identity();
+    let identities: BTreeSet<EventId> = published.iter().map(identity).collect();
+    assert_eq!((published.len(), identities.len()), (6, 6), "six events, and every reader tells them apart");
+    assert!(ids(&published).into_iter().all(|id| !identities.contains(&EventId::parse(id).unwrap())));
+}
+
+#[tokio::test]
+async fn the_gateway_names_the_producer_and_the_producer_does_not() {
+    let gateway = sound();
+    for (caller, event) in [(PROVIDER, payment("e-1")), (CARRIER, pick_up("e-1")), (BROKER, pick_up("e-1"))] {
+        for name in [json!("carrier"), json!(name_of(caller)), json!(""), json!(7), json!({})] {
+            let named = with(event.clone(), |event| event["producer"] = name);
+            let (status, body) = hand_in(&gateway, caller, &[named]).await;
+            assert_eq!((status, fields(&body["events"][0])), (422, vec!["producer"]), "{body}");
+        }
+        let named_null = with(event.clone(), |event| event["producer"] = Value::Null);
+        let (_, body) = hand_in(&gateway, caller, &[named_null, event.clone()]).await;
+        assert_eq!(fates(&body), ["202 accepted", "202 duplicate"]);
+        let published = gateway.bus.published().pop().unwrap();
+        assert_eq!(detail_of(&published), handed_in_by(caller, event));
+        let origin = Origin::of(Some("1"), Some("1"), detail_of(&published)["producer"].as_str());
+        assert_eq!(origin, Origin::Producer(name_of(caller)));
+    }
 }
 
 #[tokio::test]
@@ -219,7 +279,7 @@ async fn of_two_in_one_request_the_same_is_one_and_another_is_refused() {
     assert_eq!(status, 207);
     assert_eq!(fates(&body), ["202 accepted", "202 duplicate", "409 refused", "202 accepted"]);
     assert_eq!(ids(&gateway.bus.published()), ["e-1", "e-2"]);
-    assert_eq!(detail_of(&gateway.bus.published()[0]), payment("e-1"));
+    assert_eq!(detail_of(&gateway.bus.published()[0]), handed_in_by(PROVIDER, payment("e-1")));
     // What the id stands for is recognised wherever in a request it comes.
     let (_, body) = hand_in(&gateway, PROVIDER, &[another_under("e-1"), payment("e-1")]).await;
     assert_eq!(fates(&body), ["409 refused", "202 duplicate"]);
@@ -279,12 +339,25 @@ async fn a_caller_publishes_as_its_own_sources_and_as_nobody_else() {
         let (status, body) = hand_in(&sound(), BROKER, &[event]).await;
         assert_eq!((status, fields(&body["events"][0])), (403, vec!["source"]), "{source}");
     }
-    // A type that is not the source's is nobody's event.
-    let mismatched = with(order, |event| event["source"] = "payments".into());
+    // A type that is not the source's is no event of the catalogue.
     let smuggled = format!("{{\"source\":\"orders\",{}", &payment("e-1").to_string()[1..]);
-    for body in [mismatched.to_string(), smuggled] {
-        let (status, body) = refused(request(Some(PROVIDER), ONE, &body)).await;
-        assert_eq!((status, fields(&body["events"][0])), (422, vec!["source"]), "{body}");
+    let (status, body) = refused(request(Some(PROVIDER), ONE, &smuggled)).await;
+    assert_eq!((status, fields(&body["events"][0])), (422, vec!["source"]), "{body}");
+}
+
+#[tokio::test]
+async fn what_only_orderbus_says_no_caller_says() {
+    for event_type in EventType::ALL.iter().filter(|event_type| !event_type.may_come_from_outside()) {
+        for source in ["payments", "shipping"] {
+            let event = with(payment("e-1"), |event| {
+                event["source"] = source.into();
+                event["type"] = event_type.as_str().into();
+            });
+            let gateway = sound();
+            let (status, body) = hand_in(&gateway, BROKER, &[event]).await;
+            assert_eq!((status, fields(&body["events"][0])), (403, vec!["type"]), "{}", event_type.as_str());
+            assert!(gateway.bus.published().is_empty());
+        }
     }
 }
 
@@ -296,8 +369,8 @@ async fn nobody_is_let_in_who_is_not_known() {
     let mut unsigned = request(Some(PROVIDER), ONE, &body);
     unsigned.request_context.authorizer.as_mut().unwrap().iam.as_mut().unwrap().user_arn = None;
     assert_eq!(problem(&refused(unsigned).await.1), "not-signed");
+    assert_eq!(problem(&refused(request(Some(""), ONE, &body)).await.1), "not-signed");
     for user_arn in [
-        "",
         STRANGER,
         "arn:aws:iam::111122223333:user/PROVIDER",
         "arn:aws:iam::111122223333:user/x/provider",
@@ -375,6 +448,37 @@ async fn what_is_wrong_with_a_request_as_a_whole_is_a_problem() {
     assert_eq!(problem(&refused(elsewhere).await.1), "no-such-route");
 }
 
+/// What API Gateway lets through, the bus takes in one call, with all that the gateway adds to it.
+#[tokio::test]
+async fn the_largest_request_fits_into_one_put() {
+    let gateway = sound();
+    let bare = |number: usize, filler: usize| {
+        with(payment(&format!("e-{number}")), |event| {
+            for optional in ["datacontenttype", "dataschema", "correlationid", "traceparent"] {
+                event.as_object_mut().unwrap().remove(optional);
+            }
+            event["x"] = "x".repeat(filler).into();
+        })
+    };
+    let events = |filler| json!((0..EVENTS_MAX).map(|number| bare(number, filler)).collect::<Vec<_>>());
+    let room = BODY_BYTES_MAX - events(0).to_string().len();
+    let body = events(room / EVENTS_MAX).to_string();
+    assert!((BODY_BYTES_MAX - EVENTS_MAX..=BODY_BYTES_MAX).contains(&body.len()));
+    assert_eq!(respond(&gateway, request(Some(PROVIDER), BATCH, &body)).await.0, 202);
+    // What is unknown is left out, so what is known is as large as its limits let it be.
+    let token = "t".repeat(2_048);
+    let large = |number| {
+        with(payment(&format!("l-{number}")), |event| event["data"]["taskToken"] = token.as_str().into())
+    };
+    let ten: Vec<Value> = (0..EVENTS_MAX).map(large).collect();
+    assert_eq!(hand_in(&gateway, PROVIDER, &ten).await.0, 202);
+    let bytes = |event: &Outbound| event.detail.len() + 2 * event.event_type.as_str().len();
+    let published = gateway.bus.published();
+    let added: usize = published[..EVENTS_MAX].iter().map(bytes).sum();
+    let all: usize = published[EVENTS_MAX..].iter().map(bytes).sum();
+    assert!(BODY_BYTES_MAX + added <= 1_000_000 && all <= 1_000_000, "{added} {all}");
+}
+
 #[tokio::test]
 async fn ten_new_events_cost_three_rounds_and_one_put() {
     let faults = Faults::default();
@@ -394,7 +498,7 @@ async fn an_event_that_the_bus_does_not_take_fails_alone_and_is_published_when_i
     let batch = [payment("e-1"), payment("e-2"), payment("e-2"), pick_up("e-3")];
     let (_, body) = hand_in(&gateway, BROKER, &batch).await;
     assert_eq!(fates(&body), ["202 accepted", "503 failed", "503 failed", "202 accepted"]);
-    assert_eq!(gateway.ledger.events()[&EventId::parse("e-2").unwrap()].published_at, None);
+    assert_eq!(gateway.ledger.events()[&place(BROKER, "e-2")].published_at, None);
     let (_, body) = hand_in(&gateway, BROKER, &[another_under("e-2")]).await;
     assert_eq!(fates(&body), ["409 refused"], "an event that is not out yet has its id all the same");
     gateway.bus.fail_entries(|_| None);
@@ -433,6 +537,30 @@ fn poll<T>(future: impl Future<Output = T>, polls_max: Option<usize>) -> Option<
         }
     }
     None
+}
+
+#[tokio::test]
+async fn an_event_may_be_dated_a_day_ahead_and_no_more() {
+    let gateway = gateway_at_now();
+    let dated = |id: &str, time: &str| with(payment(id), |event| event["time"] = time.into());
+    let events = [
+        dated("e-1", "2026-02-01T12:00:00Z"),
+        dated("e-2", "2026-02-01T12:00:00.001Z"),
+        dated("e-3", "2099-12-31T00:00:00Z"),
+        dated("e-4", "2020-01-01T00:00:00Z"),
+    ];
+    let (status, body) = hand_in(&gateway, PROVIDER, &events).await;
+    assert_eq!(
+        (status, fates(&body)),
+        (207, ["202 accepted", "422 refused", "422 refused", "202 accepted"].map(str::to_owned).into())
+    );
+    let error = &body["events"][2]["errors"][0];
+    assert_eq!((&error["code"], &error["field"]), (&json!("invalid_attribute"), &json!("time")));
+}
+
+/// With a clock that stands still.
+fn gateway_at_now() -> Gateway {
+    EventGateway { clock: SteppingClock::new(0), ..sound() }
 }
 
 /// A history, each request handed in until all of it is answered for good. Says what is on the bus and how often calls were
@@ -486,7 +614,8 @@ fn run(lost: &[(u64, Fault)], mut gone_after: Option<usize>) -> Run {
             for (event, told) in events.iter().zip(body["events"].as_array().unwrap()) {
                 // Whatever went wrong: what is answered is true, and what is on the bus is what was handed in.
                 if told["status"] == 202 {
-                    assert!(on_the_bus.iter().any(|one| detail_of(one) == *event), "{told}: {lost:?}");
+                    let event = handed_in_by(BROKER, event.clone());
+                    assert!(on_the_bus.iter().any(|one| detail_of(one) == event), "{told}: {lost:?}");
                 }
             }
             if body["events"].as_array().unwrap().iter().all(|event| event["status"] != 503) {
@@ -530,9 +659,11 @@ fn whatever_call_goes_wrong_the_same_events_are_on_the_bus() {
 #[tokio::test]
 async fn the_hash_of_an_event_stays_what_it_is() {
     let gateway = sound();
-    hand_in(&gateway, PROVIDER, &[payment("e-1")]).await;
+    let mut payment = payment("e-1");
+    payment["data"]["taskToken"] = "token-o-1".into();
+    hand_in(&gateway, PROVIDER, &[payment]).await;
     let events = gateway.ledger.events();
-    let event = &events[&EventId::parse("e-1").unwrap()];
+    let event = &events[&place(PROVIDER, "e-1")];
     assert_eq!(event.source, "payments");
     assert_eq!(event.fingerprint, "5b4fbbb428d486bb51fc8beae04c303600efb33bc106baf98bc2ce520c4be05c");
 }
@@ -543,7 +674,7 @@ fn producers_are_read_strictly() {
     let producers = Producers::parse(PRODUCERS).unwrap();
     let sources = |user_arn: &str| {
         let caller = Principal::of_caller(user_arn)?;
-        producers.sources_of(&caller).map(|sources| sources.iter().copied().collect::<Vec<_>>())
+        producers.find(&caller).map(|producer| producer.sources().iter().copied().collect::<Vec<_>>())
     };
     assert_eq!(sources(PROVIDER), Some(vec!["payments"]));
     assert_eq!(sources(CARRIER), Some(vec!["shipping"]));
@@ -552,6 +683,12 @@ fn producers_are_read_strictly() {
     // A role goes by its name alone, with a path or without.
     let role = |arn: &str| Principal::parse(arn).unwrap();
     assert!(role("arn:aws:iam::111122223333:role/a/b/R") == role("arn:aws:iam::111122223333:role/R"));
+
+    let again = Producers::parse(&format!("{PRODUCERS},payments={user}")).unwrap();
+    let name = |producers: &Producers| {
+        producers.find(&Principal::of_caller(PROVIDER).unwrap()).unwrap().name().to_owned()
+    };
+    assert_eq!(name(&producers), name(&again), "whoever else is named");
 
     for (text, expected) in [
         ("payments", InvalidProducers::NotAPair { number: 1 }),
@@ -570,6 +707,39 @@ fn producers_are_read_strictly() {
         let error = Producers::parse(&format!("{source}={user}")).unwrap_err();
         assert!(matches!(error, InvalidProducers::OwnSource { number: 1, .. }), "{source}");
     }
+}
+
+/// A name under which events were published is in the lake for ever.
+#[test]
+fn the_name_of_a_producer_stays_what_it_is() {
+    assert_eq!(name_of(PROVIDER), "provider-7a93f3c4b384cdede550");
+    assert_eq!(name_of(CARRIER), "carrier-5fb1782594ec44a10ea5");
+    assert_eq!(name_of(BROKER), "root-3d077c1298bc1ec6192d");
+}
+
+#[test]
+fn no_two_principals_have_one_name() {
+    let (mut names, mut arns) = (BTreeSet::new(), Vec::new());
+    let longest = "n".repeat(64);
+    for account in ["111122223333", "444455556666"] {
+        arns.push(format!("arn:aws:iam::{account}:root"));
+        for kind in ["user", "role"] {
+            for name in
+                ["a", "A", "a-b", "a_b", "a.b", "a--b", "-a", "a-", "+=.@-_", "root", &longest, &longest[1..]]
+            {
+                arns.push(format!("arn:aws:iam::{account}:{kind}/{name}"));
+            }
+        }
+        arns.push(format!("arn:aws:iam::{account}:user/path/a"));
+        arns.push(format!("arn:aws-cn:iam::{account}:user/a"));
+    }
+    for arn in &arns {
+        let producers = Producers::parse(&format!("shipping={arn}")).unwrap();
+        let name = producers.find(&Principal::parse(arn).unwrap()).unwrap().name().to_owned();
+        assert_eq!(Origin::parse(&format!("producer:{name}")), Some(Origin::Producer(name.clone())), "{arn}");
+        names.insert(name);
+    }
+    assert_eq!(names.len(), arns.len());
 }
 
 /// What the template lets through and what the function reads are the same, so that a deployment fails at once and not
@@ -652,7 +822,15 @@ fn the_gateway_s_role_publishes_as_whom_a_producer_may_and_as_nobody_else() {
     );
     let sources: BTreeSet<&str> = EventType::ALL.iter().map(|event_type| event_type.source()).collect();
     let givable: Vec<&str> = sources.into_iter().filter(|source| !OWN_SOURCES.contains(source)).collect();
-    assert_eq!(put["Condition"], json!({"StringEquals": {"events:source": givable}}));
+    let outside = EventType::ALL.iter().filter(|event_type| event_type.may_come_from_outside());
+    let mut types: Vec<&str> = outside.map(|event_type| event_type.as_str()).collect();
+    let condition = &put["Condition"]["ForAllValues:StringEquals"];
+    assert_eq!(condition["events:source"], json!(givable));
+    let mut allowed: Vec<&str> =
+        condition["events:detail-type"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+    types.sort_unstable();
+    allowed.sort_unstable();
+    assert_eq!(allowed, types);
 }
 
 /// What the outside alone can tell, it can tell here.

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use contracts::Event;
 use domain::{Sku, StockDecision, StockEnd, StockLevel};
 use function_tests::{
-    Function, SteppingClock, cancelled, confirmed, data_of, detail_of, every_crash_converges, order_id,
-    picked_up, placed, rejected, sku, types_of,
+    Function, SteppingClock, cancelled, confirmed, data_of, departed, detail_of, every_crash_converges,
+    order_id, picked_up, placed, rejected, sku, types_of,
 };
 use inventory_updater::{InventoryUpdater, NAME};
 use memory::{Fault, Faults, MemoryStockStore};
@@ -142,7 +142,7 @@ async fn a_parcel_that_left_ships_the_stock_of_its_order_once() {
     let function = sound(&[("MUG", 5), ("TEA", 1)]).await;
     function.published_by(&order("e-1")).await;
     for parcel in ["e-2", "e-2", "e-3"] {
-        assert_eq!(function.published_by(&picked_up(parcel, "o-1")).await, []);
+        assert_eq!(function.published_by(&departed(parcel, "o-1")).await, []);
     }
     assert_eq!((level(&function, "MUG"), level(&function, "TEA")), ((3, 0, 2), (0, 0, 1)));
     assert_eq!(function.quarantined(), [""; 0]);
@@ -151,9 +151,9 @@ async fn a_parcel_that_left_ships_the_stock_of_its_order_once() {
 #[tokio::test]
 async fn a_parcel_that_left_before_its_reservation_is_heard_of_waits() {
     let function = sound(&[("MUG", 5), ("TEA", 1)]).await;
-    assert!(!function.deliver(&picked_up("e-2", "o-1")).await);
+    assert!(!function.deliver(&departed("e-2", "o-1")).await);
     function.published_by(&order("e-1")).await;
-    assert!(function.deliver(&picked_up("e-2", "o-1")).await);
+    assert!(function.deliver(&departed("e-2", "o-1")).await);
     assert_eq!(level(&function, "MUG"), (3, 0, 2));
 }
 
@@ -161,7 +161,7 @@ async fn a_parcel_that_left_before_its_reservation_is_heard_of_waits() {
 async fn what_has_left_is_not_given_back() {
     let function = sound(&[("MUG", 5), ("TEA", 1)]).await;
     function.published_by(&order("e-1")).await;
-    function.published_by(&picked_up("e-2", "o-1")).await;
+    function.published_by(&departed("e-2", "o-1")).await;
     assert_eq!(function.published_by(&cancelled("e-3", "o-1")).await, []);
     assert_eq!(level(&function, "MUG"), (3, 0, 2));
     let reservations = function.handler().stock.reservations();
@@ -169,11 +169,21 @@ async fn what_has_left_is_not_given_back() {
 }
 
 #[tokio::test]
+async fn a_carriers_word_moves_no_stock() {
+    let function = sound(&[("MUG", 5), ("TEA", 1)]).await;
+    function.published_by(&order("e-1")).await;
+    let before = level(&function, "MUG");
+    assert!(function.deliver(&picked_up("e-2", "o-1")).await);
+    assert_eq!(function.quarantined(), ["not_subscribed"]);
+    assert_eq!(level(&function, "MUG"), before);
+}
+
+#[tokio::test]
 async fn a_parcel_of_an_order_that_holds_no_stock_is_set_aside() {
     for before in [vec![cancelled("e-2", "o-1")], vec![order("e-1"), cancelled("e-2", "o-1")]] {
         let function = sound(&[("MUG", 5), ("TEA", 1)]).await;
         function.deliver_all(&before).await;
-        assert!(function.deliver(&picked_up("e-3", "o-1")).await);
+        assert!(function.deliver(&departed("e-3", "o-1")).await);
         assert_eq!(function.quarantined(), ["impossible_data"]);
         assert_eq!(level(&function, "MUG"), (5, 0, 0));
     }
@@ -242,7 +252,7 @@ async fn every_crash_leaves_the_same_stock_and_the_same_events() {
         vec![order("e-1"), placed("e-2", "o-2", &[("POT", 1)]), placed("e-3", "o-3", &[("JAR", 99)])],
         vec![
             cancelled("e-4", "o-1"),
-            picked_up("e-5", "o-2"),
+            departed("e-5", "o-2"),
             rejected("e-6", "o-3"),
             cancelled("e-7", "o-4"),
         ],
@@ -277,8 +287,8 @@ proptest! {
                     1 => placed(&format!("placed-again-{number}"), &order, &[("MUG", 1)]),
                     2 => cancelled(&format!("cancelled-{number}"), &order),
                     3 => rejected(&format!("rejected-{number}"), &order),
-                    4 => picked_up(&format!("parcel-{number}"), &order),
-                    _ => picked_up(&format!("second-parcel-{number}"), &order),
+                    4 => departed(&format!("parcel-{number}"), &order),
+                    _ => departed(&format!("second-parcel-{number}"), &order),
                 };
                 function.deliver(&event).await;
                 let mut held: BTreeMap<Sku, u64> = BTreeMap::new();

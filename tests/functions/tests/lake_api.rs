@@ -9,10 +9,12 @@ use std::time::Duration;
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use contracts::{fact_of, format_timestamp};
+use contracts::{Event, Origin, fact_of, format_timestamp};
 use domain::Timestamp;
-use function_tests::{NOW, PERSONAL_VALUES, SteppingClock, confirmed, data_of, order_id, placed};
-use lake_api::{Lake, LakeApi, REPORTS};
+use function_tests::{
+    NOW, PERSONAL_VALUES, SteppingClock, confirmed, data_of, moved, order_id, picked_up, placed,
+};
+use lake_api::{EVENT_COLUMNS, Lake, LakeApi, REPORTS};
 use memory::{Fault, Faults, MemoryLakeQueries, MemoryOrderViewStore};
 use ports::{LakeQuery, OrderViewStore, Parameter, QueryState, Rows};
 use proptest::prelude::*;
@@ -20,8 +22,9 @@ use serde_json::{Value, json};
 
 type Api = LakeApi<MemoryLakeQueries, MemoryOrderViewStore, SteppingClock>;
 
-const EVENT_COLUMNS: [&str; 9] =
-    ["id", "source", "type", "subject", "time", "correlation_id", "causation_id", "schema", "data"];
+/// An event of the lake, by columns.
+type Row = [String; EVENT_COLUMNS.len()];
+
 const UNKNOWN_QUERY: &str = "00000000-0000-4000-8000-00000000ffff";
 
 fn api_with(queries: MemoryLakeQueries, step_ms: i64) -> Api {
@@ -425,11 +428,11 @@ async fn equal_questions_share_an_execution_for_a_minute() {
 #[tokio::test]
 async fn a_question_that_failed_is_asked_once_more_and_what_is_too_large_is_told() {
     let failing = |state: QueryState| api_with(MemoryLakeQueries::new(move |_| Err(state.clone())), 0);
-    let api = failing(QueryState::Failed("internal detail".to_owned()));
+    let api = failing(QueryState::Failed("HIVE_BAD_DATA".to_owned()));
     for _ in 0..3 {
         let (status, body) = ask(&api, report("revenue", &[])).await;
         assert_eq!(status, 503);
-        assert!(!body.to_string().contains("internal detail"));
+        assert!(!body.to_string().contains("HIVE_BAD_DATA"));
     }
     assert_eq!(api.lake.queries.started().len(), 2);
     let api = failing(QueryState::TooLarge);
@@ -528,7 +531,7 @@ async fn what_others_asked_in_the_same_workgroup_is_not_told() {
 // Events, page by page
 
 /// One a second, up to NOW; every third in the same millisecond as the one before.
-fn events_by_second(count: i64) -> Vec<[String; 9]> {
+fn events_by_second(count: i64) -> Vec<Row> {
     let event = |number: i64| {
         let at =
             Timestamp::from_unix_ms(NOW.unix_ms() - 1_000 * (count - number - i64::from(number % 3 == 1)));
@@ -543,24 +546,24 @@ fn events_by_second(count: i64) -> Vec<[String; 9]> {
             String::new(),
             String::new(),
             json!({"n": number, "personal": {"name": PERSONAL_VALUES[0]}}).to_string(),
+            String::new(),
+            format!("bus-{number:04}"),
         ]
     };
     (0..count).map(event).collect()
 }
 
 /// A lake that answers what is asked for events, as the statement would.
-fn lake_of(lake: Vec<[String; 9]>) -> Api {
+fn lake_of(lake: Vec<Row>) -> Api {
     let engine = move |query: &LakeQuery| {
         use Parameter::{Instant, Number, Text};
         if REPORTS.iter().any(|report| report.statement == query.statement) {
             return Ok(rows_of(query, vec![]));
         }
-        let row =
-            |event: &[String; 9]| event.iter().map(|text| (!text.is_empty()).then(|| text.clone())).collect();
-        let instant = |event: &[String; 9]| {
-            contracts::parse_timestamp(&format!("{}Z", event[4].replace(' ', "T"))).unwrap()
-        };
-        let mut found: Vec<&[String; 9]> = match query.parameters.as_slice() {
+        let row = |event: &Row| event.iter().map(|text| (!text.is_empty()).then(|| text.clone())).collect();
+        let instant =
+            |event: &Row| contracts::parse_timestamp(&format!("{}Z", event[4].replace(' ', "T"))).unwrap();
+        let found: Vec<&Row> = match query.parameters.as_slice() {
             [
                 Text(first),
                 Text(last),
@@ -573,30 +576,37 @@ fn lake_of(lake: Vec<[String; 9]>) -> Api {
                 Text(subject),
                 Number(rows),
             ] => {
-                let is_wanted = |event: &&[String; 9]| {
+                let is_wanted = |event: &&Row| {
                     let (at, day) = (instant(event), &event[4][..10]);
                     first.as_str() <= day
                         && day <= last.as_str()
                         && at < *to
-                        && (at, event[0].as_str()) > (*after, id.as_str())
+                        && (at, event[10].as_str()) > (*after, id.as_str())
                         && [(event_type, 2), (source, 1), (subject, 3)]
                             .iter()
                             .all(|(wanted, index)| wanted.is_empty() || **wanted == event[*index])
                 };
                 let mut found: Vec<_> = lake.iter().filter(is_wanted).collect();
-                found.sort_by_key(|event| (instant(event), event[0].clone()));
+                found.sort_by_key(|event| (instant(event), event[10].clone()));
                 found.truncate(usize::try_from(*rows).unwrap());
                 found
             }
             [Text(first), Text(last), Text(id), Text(_)] => {
-                let is_wanted = |event: &&[String; 9]| {
+                let is_wanted = |event: &&Row| {
                     event[3] == *id && first.as_str() <= &event[4][..10] && &event[4][..10] <= last.as_str()
                 };
-                lake.iter().filter(is_wanted).collect()
+                let mut found: Vec<_> = lake.iter().filter(is_wanted).collect();
+                let rank = |event: &Row| match (event[9].is_empty(), event[1].as_str()) {
+                    (true, "ops") => 1,
+                    (true, _) => 0,
+                    (false, _) => 2,
+                };
+                found.sort_by_key(|event| (rank(event), instant(event), event[0].clone()));
+                found.truncate(1_001);
+                found
             }
             other => panic!("{other:?}"),
         };
-        found.sort_by_key(|event| (instant(event), event[0].clone()));
         Ok(rows_of(query, found.into_iter().map(row).collect()))
     };
     api_with(MemoryLakeQueries::new(engine), 0)
@@ -760,6 +770,7 @@ async fn pages_go_on_behind_whatever_id_somebody_sent() {
     let odd = ["an id", "it's; --", "ö🦀", "\"\\", "a.b?c%00&d=#", &"x".repeat(500), &"y'".repeat(300), "z"];
     for (event, id) in lake.iter_mut().zip(odd) {
         event[0] = id.to_owned();
+        event[10] = id.to_owned();
     }
     for limit in ["1", "3"] {
         let api = lake_of(lake.clone());
@@ -787,7 +798,208 @@ async fn pages_go_on_behind_whatever_id_somebody_sent() {
     }
 }
 
+#[tokio::test]
+async fn one_id_of_several_senders_hides_nothing_wherever_a_page_ends() {
+    let mut lake = events_by_second(9);
+    let senders = ["", "account:444455556666", "producer:carrier"];
+    for (number, event) in lake.iter_mut().enumerate() {
+        event[0] = "claimed".to_owned();
+        event[4] = "2026-01-31 11:59:00".to_owned();
+        event[9] = senders[number % 3].to_owned();
+    }
+    for limit in ["1", "2", "4", "100"] {
+        let api = lake_of(lake.clone());
+        let mut question = vec![("limit".to_owned(), limit.to_owned())];
+        let mut seen = Vec::new();
+        for _ in 0..=lake.len() {
+            let (status, body) = ask(&api, events(&borrowed(&question))).await;
+            assert_eq!(status, 200, "{body}");
+            seen.extend(body["events"].as_array().unwrap().clone());
+            match body["next"].as_str() {
+                Some(link) => question = pairs(link),
+                None => break,
+            }
+        }
+        assert_eq!(seen.len(), 9, "{limit}");
+        let origins: Vec<_> = seen.iter().map(|event| event["origin"].as_str().unwrap_or_default()).collect();
+        assert_eq!(origins, [senders, senders, senders].concat(), "null is our own");
+        assert!(seen.iter().all(|event| event.get("origin").is_some() && event.get("unreadable").is_none()));
+    }
+}
+
+/// What the bus takes, and whether common readers hold it.
+fn odd_data() -> Vec<(String, bool)> {
+    let deep = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+    let numbers =
+        r#"{"i":123456789012345678901234567890,"f":0.1000000000000000055511151231257827,"m":1217.0}"#;
+    vec![
+        (r#"{"note":"cut emoji \ud83d"}"#.to_owned(), false),
+        (r#"{"\udd80":1}"#.to_owned(), false),
+        (r#"{"n":1e400}"#.to_owned(), false),
+        (deep(1_000), false),
+        (deep(129), false),
+        (numbers.to_owned(), true),
+        (deep(100), true),
+        (r#"{"a":1,"a":2,"b":"\u0000\u001b[2J"}"#.to_owned(), true),
+        ("-1".to_owned(), true),
+        (r#""=1+1""#.to_owned(), true),
+    ]
+}
+
+#[tokio::test]
+async fn whatever_the_bus_took_is_a_row_of_its_page_and_harms_no_neighbour() {
+    let odd = odd_data();
+    let mut lake = events_by_second(i64::try_from(odd.len()).unwrap() + 2);
+    lake.iter_mut().for_each(|event| event[3] = "o-1".to_owned());
+    for (event, (data, _)) in lake[1..].iter_mut().zip(&odd) {
+        event[8] = data.clone();
+    }
+    let api = lake_of(lake.clone());
+    for (question, rows) in [(events(&[]), "events"), (order("o-1", &[("from", "2026-01-31")]), "history")] {
+        let response = api.respond(&question).await;
+        assert_eq!(response.status_code, 200);
+        let text = text(&response);
+        let body: Value = serde_json::from_str(&text).unwrap();
+        let found = body[rows].as_array().unwrap();
+        assert_eq!(found.len(), lake.len());
+        assert_eq!((&found[0]["data"]["n"], &found[found.len() - 1]["data"]["n"]), (&json!(0), &json!(11)));
+        for (event, (data, is_readable)) in found[1..].iter().zip(&odd) {
+            if *is_readable {
+                assert_eq!(event.get("unreadable"), None, "{event}");
+                assert!(text.contains(&format!("\"data\":{data},")), "to the letter: {data:.90}");
+            } else {
+                assert_eq!((&event["unreadable"], &event["data"]), (&json!(true), &json!(data)));
+            }
+        }
+    }
+    let csv = text(&api.respond(&events(&[("format", "csv")])).await);
+    let header = csv.lines().next().unwrap();
+    assert_eq!(header, "id,source,type,subject,time,correlationId,causationId,schema,data,origin,unreadable");
+    assert_eq!(csv.lines().count(), lake.len() + 1);
+    assert!(csv.contains(r#","{""note"":""cut emoji \ud83d""}",,true"#), "{csv}");
+    assert!(csv.contains(",-1,,\r\n") && csv.contains(r#","'""=1+1""",,"#), "{csv}");
+    // Page by page as well.
+    let mut question = vec![("limit".to_owned(), "1".to_owned())];
+    for number in 0..lake.len() {
+        let (status, body) = ask(&api, events(&borrowed(&question))).await;
+        assert_eq!((status, &body["events"][0]["id"]), (200, &json!(format!("e-{number:03}"))));
+        question = body["next"].as_str().map(pairs).unwrap_or_default();
+    }
+    assert!(question.is_empty());
+}
+
+#[tokio::test]
+async fn what_is_personal_is_left_out_of_what_nobody_can_read_as_well() {
+    let mut lake = events_by_second(3);
+    let name = PERSONAL_VALUES[0];
+    let deep = format!("{}1{}", "{\"a\":".repeat(1_000), "}".repeat(1_000));
+    lake[0][8] = format!(r#"{{"note":"\ud83d","p\u0065rsonal":{{"name":"{name}"}},"taskToken":"{name}"}}"#);
+    lake[1][8] = format!(r#"{{"tree":{deep},"x":[{{"personal":["{name}"]}}]}}"#);
+    lake[2][8] = format!(r#"{{"personal":{{"name":"{name}""#);
+    let api = lake_of(lake);
+    let (status, body) = ask(&api, events(&[])).await;
+    let found = body["events"].as_array().unwrap();
+    assert_eq!((status, found.len()), (200, 3));
+    assert!(!body.to_string().contains(name), "{body}");
+    assert!(found.iter().all(|event| event["unreadable"] == true));
+    assert_eq!(found[2]["data"], json!(null), "what is not JSON is not told");
+}
+
 // Orders
+
+#[tokio::test]
+async fn a_history_has_nothing_that_only_claims_to_be_ours_and_says_who_said_the_rest() {
+    let event = |id: &str, source: &str, event_type: &str, time: &str, cause: &str, origin: &str| {
+        let mut row = events_by_second(1).remove(0);
+        let values = [id, source, event_type, "o-1", time, "o-1", cause, "", "{}", origin];
+        row.iter_mut().zip(values).for_each(|(column, value)| *column = value.to_owned());
+        row[10] = format!("bus-{id}-{origin}-{source}");
+        row
+    };
+    let (placed, confirmed, scan) =
+        ("orders.order-placed.v1", "orders.order-confirmed.v1", "shipping.delivery-status-changed.v1");
+    let lake = vec![
+        event("e-1", "orders", placed, "2026-01-31 12:00:00", "", ""),
+        event("e-2", "orders", confirmed, "2026-01-31 12:00:01", "e-1", ""),
+        // Of another account, of a producer, and of one of ours that publishes another's type.
+        event("e-2", "orders", confirmed, "2026-01-31 11:00:00", "", "account:444455556666"),
+        event("e-3", "orders", "orders.order-cancelled.v1", "2026-01-31 11:00:00", "", "producer:carrier"),
+        event("e-2", "shipping", confirmed, "2026-01-31 11:00:00", "", ""),
+        // A carrier may speak of a parcel, under any id.
+        event("e-1", "shipping", scan, "2026-01-31 12:00:05", "", "producer:carrier"),
+        event("e-1", "shipping", scan, "2026-01-31 12:00:05", "", "producer:other"),
+        event("n-1", "case.note", "case.note", "2026-01-31 12:00:06", "", "account:444455556666"),
+    ];
+    let api = lake_of(lake);
+    let (status, body) = ask(&api, order("o-1", &[("from", "2026-01-31")])).await;
+    assert_eq!(status, 200);
+    let text = |event: &Value, name: &str| event[name].as_str().unwrap_or("own").to_owned();
+    let history = body["history"].as_array().unwrap();
+    let mut told: Vec<_> =
+        history.iter().map(|event| ["id", "type", "origin"].map(|name| text(event, name))).collect();
+    told[2..4].sort_unstable();
+    let expected = [
+        ["e-1", placed, "own"],
+        ["e-2", confirmed, "own"],
+        ["e-1", scan, "producer:carrier"],
+        ["e-1", scan, "producer:other"],
+        ["n-1", "case.note", "account:444455556666"],
+    ];
+    assert_eq!(told, expected);
+    // The page of events has all of them.
+    let (_, body) = ask(&api, events(&[("subject", "o-1"), ("to", "2026-01-31T12:30:00Z")])).await;
+    assert_eq!(body["events"].as_array().unwrap().len(), 8);
+}
+
+#[tokio::test]
+async fn others_crowd_nothing_of_ours_out_of_a_history() {
+    let mut lake = events_by_second(1_500);
+    lake.iter_mut().for_each(|event| event[3] = "o-1".to_owned());
+    for event in &mut lake[..1_400] {
+        event[1] = "case".to_owned();
+        event[2] = "case.note".to_owned();
+        event[9] = "producer:carrier".to_owned();
+    }
+    // What others send can be set aside, and each time we say so.
+    for event in &mut lake[..1_100] {
+        event[1] = "ops".to_owned();
+        event[2] = "ops.event-quarantined.v1".to_owned();
+        event[9] = String::new();
+    }
+    let api = lake_of(lake);
+    let (status, body) = ask(&api, order("o-1", &[("from", "2026-01-31")])).await;
+    assert_eq!((status, &body["isCutOff"]), (200, &json!(true)));
+    let history = body["history"].as_array().unwrap();
+    let is_of_ours = |event: &&Value| event["origin"].is_null() && event["source"] != "ops";
+    assert_eq!(history.iter().filter(is_of_ours).count(), 100);
+    assert_eq!(history.len(), 1_000);
+}
+
+#[tokio::test]
+async fn when_others_say_that_something_happened_does_not_widen_what_a_history_scans() {
+    let carrier = Origin::Producer("carrier".into());
+    let days = async |times: &[(&str, bool)]| {
+        let api = lake_of(events_by_second(1));
+        for (number, (time, is_own)) in times.iter().enumerate() {
+            let id = format!("e-{number}");
+            let event = if *is_own { placed(&id, "o-1", &[("MUG", 1)]) } else { picked_up(&id, "o-1") };
+            let event = Event { time: contracts::parse_timestamp(time).unwrap(), ..event };
+            let origin = if *is_own { &Origin::Own } else { &carrier };
+            api.views.add(&order_id("o-1"), &fact_of(&event, origin).unwrap()).await.unwrap();
+        }
+        ask(&api, order("o-1", &[])).await;
+        let asked = api.lake.queries.started();
+        asked.first().map(|query| query.parameters[..2].to_vec())
+    };
+    let text = |day: &str| Parameter::Text(day.to_owned());
+    let own = ("2026-01-10T00:00:00Z", true);
+    let expected = Some(vec![text("2026-01-09"), text("2026-02-10")]);
+    assert_eq!(days(&[own]).await, expected);
+    for claimed in ["2020-01-01T00:00:00Z", "2026-01-20T00:00:00Z", "2099-12-31T00:00:00Z"] {
+        assert_eq!(days(&[own, (claimed, false)]).await, expected, "{claimed}");
+    }
+    assert_eq!(days(&[("2026-01-20T00:00:00Z", false)]).await, None, "an order of which we know nothing");
+}
 
 #[tokio::test]
 async fn the_history_of_an_order_is_in_causal_order_and_names_nobody() {
@@ -805,13 +1017,15 @@ async fn the_history_of_an_order_is_in_causal_order_and_names_nobody() {
             cause.to_owned(),
             String::new(),
             data_of(&outbound).to_string(),
+            String::new(),
+            format!("bus-{}", event.id.as_str()),
         ]
     };
     // The effect has the earlier time: clocks differ.
     let lake = vec![row(&first, "2026-01-31 12:00:00.500", ""), row(&second, "2026-01-31 12:00:00", "e-1")];
     let api = lake_of(lake);
     let id = order_id("o-1");
-    api.views.add(&id, &fact_of(&first).unwrap()).await.unwrap();
+    api.views.add(&id, &fact_of(&first, &contracts::Origin::Own).unwrap()).await.unwrap();
     let (status, body) = ask(&api, order("o-1", &[])).await;
     assert_eq!((status, &body["orderId"], &body["isCutOff"]), (200, &json!("o-1"), &json!(false)));
     let history = body["history"].as_array().unwrap();
@@ -831,6 +1045,15 @@ async fn the_history_of_an_order_is_in_causal_order_and_names_nobody() {
         asked.parameters[..2],
         ["2026-01-30", "2026-03-03"].map(|day| Parameter::Text(day.to_owned()))
     );
+    // What a carrier says of an order, and of which time, moves the days of none and makes none.
+    let mut claim = moved("e-2", "o-1", "in_transit");
+    claim.time = Timestamp::from_unix_ms(NOW.unix_ms() + 1_000 * 86_400_000);
+    let claim = fact_of(&claim, &contracts::Origin::Producer("carrier".to_owned())).unwrap();
+    for id in [&id, &order_id("o-2")] {
+        api.views.add(id, &claim).await.unwrap();
+    }
+    assert_eq!(ask(&api, order("o-1", &[])).await.0, 200);
+    assert_eq!(api.lake.queries.started().len(), 1, "the same question");
     assert_eq!(ask(&api, order("o-2", &[])).await.0, 404);
     assert_eq!(ask(&api, order("o-2", &[("from", "2026-01-31")])).await.0, 404, "asked, and not there");
 }

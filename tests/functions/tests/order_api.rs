@@ -3,16 +3,16 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "the helpers of a test are tests")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use contracts::{Event, fact_of, order_id_of_key};
-use domain::{EventId, OrderId, Outcome, Settlement};
+use contracts::{Data, Event, OPEN_SCOPE, Origin, fact_of, order_id_of_key};
+use domain::{EventId, OrderId, Outcome, Settlement, Timestamp};
 use function_tests::{
-    NOW, PERSONAL_VALUES, SteppingClock, cancellation_requested, cancelled, confirmed, detail_of, order_id,
-    picked_up, placed, rejected, types_of,
+    NOW, PERSONAL_VALUES, SteppingClock, cancellation_requested, cancelled, confirmed, departed, detail_of,
+    moved, order_id, placed, rejected, signed, types_of,
 };
 use memory::{Fault, Faults, MemoryEventBus, MemoryOrderStore, MemoryOrderViewStore};
 use order_api::{BODY_BYTES_MAX, OrderApi};
@@ -33,6 +33,7 @@ fn api(faults: &Faults) -> Api {
         views: MemoryOrderViewStore::with_faults(faults.clone()),
         bus: MemoryEventBus::with_faults(faults.clone()),
         clock: SteppingClock::default(),
+        open_scope: Some(OPEN_SCOPE.to_owned()),
     }
 }
 
@@ -64,6 +65,13 @@ fn request(route: &str, headers: &[(&str, &str)], body: Option<&str>) -> ApiGate
 
 fn posted(key: &str, body: &Value) -> ApiGatewayV2httpRequest {
     request("POST /orders", &[("idempotency-key", key)], Some(&body.to_string()))
+}
+
+/// As API Gateway tells who signed.
+fn sent_by(user_arn: &str, mut request: ApiGatewayV2httpRequest) -> ApiGatewayV2httpRequest {
+    let authorizer = json!({"iam": {"userArn": user_arn, "accountId": "111122223333"}});
+    request.request_context.authorizer = serde_json::from_value(authorizer).unwrap();
+    request
 }
 
 fn about(route: &str, id: &str) -> ApiGatewayV2httpRequest {
@@ -159,7 +167,7 @@ async fn an_order_is_accepted_once_its_event_is_on_the_bus() {
     let response = api.respond(request).await;
     let (status, body) = read(&response);
     assert_eq!(status, 202);
-    let order_id = order_id_of_key("key-1");
+    let order_id = order_id_of_key(OPEN_SCOPE, "key-1");
     assert_eq!(body, json!({"orderId": order_id.as_str(), "status": "placed"}));
     assert_eq!(response.headers["location"], format!("/orders/{order_id}"));
     let published = api.bus.published();
@@ -208,6 +216,52 @@ async fn another_body_under_a_key_that_is_taken_is_refused() {
 }
 
 #[tokio::test]
+async fn a_key_belongs_to_the_caller_who_sent_it() {
+    const SHOP: &str = "arn:aws:sts::111122223333:assumed-role/Shop/session-1";
+    let api = sound();
+    let mut orders = BTreeMap::new();
+    for caller in [
+        None,
+        Some(SHOP),
+        Some("arn:aws:sts::444455556666:assumed-role/Shop/session-1"),
+        Some("arn:aws:iam::111122223333:user/Shop"),
+        Some("arn:aws:sts::111122223333:federated-user/Shop"),
+    ] {
+        let request = |body: &Value| match caller {
+            Some(user_arn) => sent_by(user_arn, posted("key-1", body)),
+            None => posted("key-1", body),
+        };
+        let mine = with(|order| order["customerId"] = format!("mine-{}", orders.len()).into());
+        let (status, body) = respond(&api, request(&mine)).await;
+        assert_eq!(status, 202, "whatever others sent under the key: {body}");
+        assert!(
+            orders.insert(placed_order_id(&body), caller).is_none(),
+            "{caller:?} got the order of another"
+        );
+        assert_eq!(respond(&api, request(&mine)).await.1, body, "repeated");
+        let (_, body) = respond(&api, request(&good_order())).await;
+        assert_eq!(problem(&body), "idempotency-key-reused", "{caller:?}");
+    }
+    assert_eq!(api.orders.orders().len(), orders.len());
+    // Another session is the same caller.
+    let later = sent_by(&SHOP.replace("session-1", "session-2"), posted("key-1", &good_order()));
+    assert_eq!(problem(&respond(&api, later).await.1), "idempotency-key-reused");
+}
+
+#[tokio::test]
+async fn where_everyone_signs_nobody_places_an_order_unsigned() {
+    let api = Api { open_scope: None, ..sound() };
+    let (status, body) = respond(&api, posted("key-1", &good_order())).await;
+    assert_eq!((status, problem(&body)), (403, "not-signed"));
+    assert_eq!((api.bus.published(), api.orders.orders().len()), (vec![], 0));
+    let signed = sent_by("arn:aws:iam::111122223333:user/shop", posted("key-1", &good_order()));
+    assert_eq!(respond(&api, signed).await.0, 202);
+    let other = Api { open_scope: Some("other".to_owned()), ..sound() };
+    let (_, body) = respond(&other, posted("key-1", &good_order())).await;
+    assert_eq!(placed_order_id(&body), order_id_of_key("other", "key-1"));
+}
+
+#[tokio::test]
 async fn a_refused_order_does_not_use_its_key_up() {
     let api = sound();
     let wrong = with(|order| order["total"]["amountMinor"] = 1.into());
@@ -227,6 +281,14 @@ async fn a_key_is_required_and_must_be_visible_ascii() {
         assert_eq!((status, problem(&body)), (400, "idempotency-key-required"));
     }
     assert_eq!(respond(&sound(), posted(&long[1..], &good_order())).await.0, 202);
+}
+
+#[tokio::test]
+async fn a_header_that_came_twice_is_no_key_of_another_order() {
+    for key in ["k-1,k-1", "k-1,k-2", ",k-1", "k-1,"] {
+        let (status, body) = refused(posted(key, &good_order())).await;
+        assert_eq!((status, problem(&body)), (400, "idempotency-key-repeated"), "{key}");
+    }
 }
 
 #[tokio::test]
@@ -294,6 +356,23 @@ async fn an_unknown_field_is_refused_and_named() {
     let order = with(|order| order["giftWrap"] = true.into());
     let (status, body) = refused(posted("k", &order)).await;
     assert_eq!((status, problem(&body), fields(&body)), (422, "invalid-order", vec!["giftWrap"]));
+}
+
+#[tokio::test]
+async fn an_order_in_a_currency_that_is_not_in_use_is_refused_with_what_to_send() {
+    for code in ["HRK", "BGN", "DEM", "XXX", "XAU"] {
+        let order = with(|order| {
+            order["total"]["currency"] = code.into();
+            for line in order["lines"].as_array_mut().unwrap() {
+                line["unitPrice"]["currency"] = code.into();
+            }
+        });
+        let (status, body) = refused(posted("k", &order)).await;
+        assert_eq!((status, problem(&body)), (422, "invalid-order"), "{code}");
+        assert!(fields(&body).contains(&"total.currency"), "{body}");
+        let message = "currency must be the ISO 4217 code of a currency in use, such as EUR";
+        assert_eq!(body["errors"][0]["message"], message, "{code}");
+    }
 }
 
 #[tokio::test]
@@ -404,10 +483,11 @@ async fn a_bus_or_store_that_fails_is_unavailable_and_the_repeated_request_place
             assert_eq!((status, problem(&body)), (503, "unavailable"));
             assert_eq!(response.headers["retry-after"], "1");
             let (status, body) = respond(&api, posted("key-1", &good_order())).await;
-            assert_eq!((status, placed_order_id(&body)), (202, order_id_of_key("key-1")));
+            assert_eq!((status, placed_order_id(&body)), (202, order_id_of_key(OPEN_SCOPE, "key-1")));
             let published = api.bus.published();
             assert!(published.iter().all(|event| *event == published[0]));
-            let placed_at = api.orders.order(&order_id_of_key("key-1")).unwrap().opened.unwrap().placed_at;
+            let placed_at =
+                api.orders.order(&order_id_of_key(OPEN_SCOPE, "key-1")).unwrap().opened.unwrap().placed_at;
             assert_eq!(detail_of(&published[0])["time"], contracts::format_timestamp(placed_at));
         }
     }
@@ -497,11 +577,18 @@ async fn a_cancellation_that_could_not_be_published_is_unavailable_and_can_be_as
     }
 }
 
+/// Adds these to the read model as what a carrier says, or as our own where no carrier may say it.
+async fn track(api: &Api, events: &[Event]) {
+    for event in events {
+        let is_ours = !event.data.event_type().may_come_from_outside();
+        let origin = if is_ours { Origin::Own } else { Origin::Producer("carrier".to_owned()) };
+        api.views.add(event.order_id().unwrap(), &fact_of(event, &origin).unwrap()).await.unwrap();
+    }
+}
+
 async fn show(events: &[Event]) -> Value {
     let api = sound();
-    for event in events {
-        api.views.add(event.order_id().unwrap(), &fact_of(event).unwrap()).await.unwrap();
-    }
+    track(&api, events).await;
     let (status, body) = respond(&api, about("GET /orders/{id}", "o-1")).await;
     assert_eq!(status, 200);
     body
@@ -511,7 +598,7 @@ async fn show(events: &[Event]) -> Value {
 async fn an_order_is_shown_with_its_status_its_lines_and_its_history_and_no_person() {
     let lines = [("MUG", 2)];
     let body =
-        show(&[picked_up("e-3", "o-1"), confirmed("e-2", "o-1", &lines), placed("e-1", "o-1", &lines)]).await;
+        show(&[departed("e-3", "o-1"), confirmed("e-2", "o-1", &lines), placed("e-1", "o-1", &lines)]).await;
     assert_eq!((&body["orderId"], &body["status"]), (&json!("o-1"), &json!("shipped")));
     assert_eq!((&body["outcome"], &body["customerId"]), (&json!("confirmed"), &json!("c-1")));
     assert_eq!(body["total"], json!({"amountMinor": 200, "currency": "EUR"}));
@@ -522,6 +609,163 @@ async fn an_order_is_shown_with_its_status_its_lines_and_its_history_and_no_pers
     assert_eq!(history.len(), 3);
     assert_eq!(body["history"][0]["type"], "orders.order-placed.v1");
     assert!(PERSONAL_VALUES.iter().all(|value| !body.to_string().contains(value)));
+    assert_eq!((&body["nextCursor"], &body["next"]), (&Value::Null, &Value::Null));
+}
+
+/// A carrier's scans, a minute apart and all before the order was placed, from the newest on.
+fn scans(count: usize) -> Vec<Event> {
+    let scan = |number: usize| {
+        let mut scan = moved(&format!("scan-{number}"), "o-1", "in_transit");
+        scan.time = Timestamp::from_unix_ms(NOW.unix_ms() - 60_000 * (1 + i64::try_from(number).unwrap()));
+        scan
+    };
+    (0..count).map(scan).collect()
+}
+
+fn event_ids(body: &Value) -> Vec<&str> {
+    body["history"].as_array().unwrap().iter().map(|fact| fact["eventId"].as_str().unwrap()).collect()
+}
+
+fn page(order: &str, cursor: &str) -> ApiGatewayV2httpRequest {
+    let mut request = about("GET /orders/{id}", order);
+    request.query_string_parameters = HashMap::from([("cursor".to_owned(), cursor.to_owned())]).into();
+    request
+}
+
+#[tokio::test]
+async fn what_carriers_say_is_part_of_the_history_every_cause_before_its_effects() {
+    let mut arrived = moved("e-3", "o-1", "arrived");
+    arrived.causation_id = Some(EventId::parse("e-2").unwrap());
+    // Clocks differ.
+    arrived.time = Timestamp::from_unix_ms(NOW.unix_ms() - 1);
+    let events =
+        [arrived, moved("e-4", "o-1", "left"), departed("e-2", "o-1"), placed("e-1", "o-1", &[("MUG", 1)])];
+    assert_eq!(event_ids(&show(&events).await), ["e-1", "e-2", "e-3", "e-4"]);
+}
+
+#[tokio::test]
+async fn an_order_with_more_scans_than_a_page_holds_is_shown_whole_and_the_rest_page_after_page() {
+    let api = sound();
+    let own =
+        [placed("e-1", "o-1", &[("MUG", 2)]), confirmed("e-2", "o-1", &[("MUG", 2)]), departed("e-3", "o-1")];
+    // The signature is the oldest of all, and on the last page.
+    let mut signature = signed("signature", "o-1");
+    signature.time = Timestamp::from_unix_ms(0);
+    track(&api, &scans(250)).await;
+    track(&api, &own).await;
+    track(&api, &[signature]).await;
+    let (status, first) = respond(&api, about("GET /orders/{id}", "o-1")).await;
+    assert_eq!(
+        (status, &first["status"], &first["outcome"]),
+        (200, &json!("delivered"), &json!("confirmed"))
+    );
+    assert_eq!(first["lines"][0]["sku"], "MUG");
+    let mut ids: Vec<String> = event_ids(&first).into_iter().map(str::to_owned).collect();
+    assert_eq!(ids.len(), 103);
+    assert!(["e-1", "e-2", "e-3", "scan-0", "scan-99"].iter().all(|id| ids.iter().any(|known| known == id)));
+    let (mut next, mut pages) = (first["nextCursor"].clone(), 1);
+    assert_eq!(first["next"], format!("/orders/o-1?cursor={}", next.as_str().unwrap()));
+    while let Some(cursor) = next.as_str() {
+        let (status, body) = respond(&api, page("o-1", cursor)).await;
+        assert_eq!((status, &body["orderId"]), (200, &json!("o-1")));
+        assert_eq!(body.get("status"), None, "the first page has it");
+        let from = (pages * 100).min(250);
+        let expected = (from..(from + 100).min(250)).map(|number| format!("scan-{number}"));
+        let expected: Vec<String> = expected.chain((pages == 2).then(|| "signature".to_owned())).collect();
+        assert_eq!(event_ids(&body), expected);
+        ids.extend(expected);
+        (next, pages) = (body["nextCursor"].clone(), pages + 1);
+    }
+    assert_eq!(pages, 3);
+    ids.sort();
+    ids.dedup();
+    assert_eq!(ids.len(), 254, "every fact, once");
+}
+
+/// Facts that were kept before what carriers say had a longest length.
+#[tokio::test]
+async fn a_page_ends_where_lambdas_answer_is_full_and_the_next_one_goes_on_there() {
+    let api = sound();
+    track(&api, &[placed("e-1", "o-1", &[("MUG", 1)])]).await;
+    // A quote takes four bytes of the answer: it is escaped in the body, and again in the JSON that Lambda is handed.
+    for (index, mut scan) in scans(100).into_iter().enumerate() {
+        let Data::DeliveryStatusChanged(moved) = &mut scan.data else { unreachable!("a scan") };
+        moved.location = Some(if index % 2 == 0 { "\"".repeat(60_000) } else { "x".repeat(60_000) });
+        let fact = fact_of(&scan, &Origin::Account("444455556666".to_owned())).unwrap();
+        api.views.add(&order_id("o-1"), &fact).await.unwrap();
+    }
+    let (mut shown, mut pages, mut cursor) = (Vec::new(), 0, None::<String>);
+    loop {
+        let request = cursor.as_ref().map_or_else(|| about("GET /orders/{id}", "o-1"), |it| page("o-1", it));
+        let response = api.respond(request).await;
+        let bytes = serde_json::to_string(&response).unwrap().len();
+        assert!(bytes < 6_000_000, "page {pages} has {bytes} bytes");
+        let (status, body) = read(&response);
+        assert_eq!(status, 200);
+        shown.extend(event_ids(&body).into_iter().map(str::to_owned));
+        pages += 1;
+        match body["nextCursor"].as_str() {
+            Some(next) => cursor = Some(next.to_owned()),
+            None => break,
+        }
+    }
+    assert!((2..=10).contains(&pages), "{pages}");
+    // The first page has the oldest first; the order's own fact is the latest.
+    let first = shown.iter().position(|id| id == "e-1").unwrap();
+    shown[..first].reverse();
+    shown.remove(first);
+    let expected: Vec<String> = (0..100).map(|number| format!("scan-{number}")).collect();
+    assert_eq!(shown, expected, "every fact, once, the newest first");
+}
+
+#[tokio::test]
+async fn a_cursor_of_another_order_or_of_nobodys_is_the_callers_to_mend() {
+    let api = sound();
+    track(&api, &scans(101)).await;
+    track(&api, &[placed("e-1", "o-1", &[("MUG", 1)])]).await;
+    let (_, body) = respond(&api, about("GET /orders/{id}", "o-1")).await;
+    let good = body["nextCursor"].as_str().unwrap().to_owned();
+    assert_eq!(respond(&api, page("o-1", &good)).await.0, 200);
+    let long = "A".repeat(10_000);
+    let twice = format!("{good},{good}");
+    let wrong = [
+        ("o-2", &*good),
+        ("o-1", ""),
+        ("o-1", &long),
+        ("o-1", &twice),
+        ("o-1", &good[1..]),
+        ("o-1", "\u{1F4E6}"),
+    ];
+    for (order, cursor) in wrong {
+        let (status, body) = respond(&api, page(order, cursor)).await;
+        assert_eq!(
+            (status, problem(&body), fields(&body)),
+            (400, "invalid-cursor", vec!["cursor"]),
+            "{cursor}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn nothing_from_outside_makes_an_order_or_ends_it() {
+    let api = sound();
+    // Forged to the letter, but for what nobody can forge.
+    let claims = [confirmed("e-2", "o-1", &[("MUG", 1)]), departed("e-3", "o-1"), cancelled("e-4", "o-1")];
+    let claim = async |event: &Event| {
+        let fact = fact_of(event, &Origin::Producer("carrier".to_owned())).unwrap();
+        api.views.add(&order_id("o-1"), &fact).await.unwrap();
+    };
+    for event in &claims {
+        claim(event).await;
+    }
+    claim(&signed("e-5", "o-1")).await;
+    assert_eq!(respond(&api, about("GET /orders/{id}", "o-1")).await.0, 404);
+    track(&api, &[placed("e-1", "o-1", &[("MUG", 1)])]).await;
+    let (_, body) = respond(&api, about("GET /orders/{id}", "o-1")).await;
+    assert_eq!((&body["status"], &body["outcome"]), (&json!("placed"), &Value::Null));
+    track(&api, &claims[..2]).await;
+    let (_, body) = respond(&api, about("GET /orders/{id}", "o-1")).await;
+    assert_eq!((&body["status"], &body["outcome"]), (&json!("delivered"), &json!("confirmed")));
 }
 
 #[tokio::test]
@@ -537,9 +781,11 @@ async fn an_order_that_did_not_go_ahead_is_shown_with_the_reasons() {
 
 #[tokio::test]
 async fn a_view_that_cannot_be_read_is_unavailable() {
-    let faults = Faults::default();
-    faults.fail_call(1, Fault::NotApplied);
-    assert_eq!(respond(&api(&faults), about("GET /orders/{id}", "o-1")).await.0, 503);
+    for call in 1..=3 {
+        let faults = Faults::default();
+        faults.fail_call(call, Fault::NotApplied);
+        assert_eq!(respond(&api(&faults), about("GET /orders/{id}", "o-1")).await.0, 503, "{call}");
+    }
 }
 
 /// Any JSON, shallow.

@@ -20,7 +20,7 @@ async fn an_amount_is_captured_in_full_under_the_token_it_came_with() {
     let published = function().published_by(&request(3299)).await;
     assert_eq!(types_of(&published), ["payments.payment-captured.v1"]);
     let data = data_of(&published[0]);
-    assert_eq!((&data["taskToken"], &data["paymentId"]), (&json!("token-o-1"), &json!("pay-o-1")));
+    assert_eq!((&data["taskToken"], &data["paymentId"]), (&json!("o-1.token-o-1"), &json!("pay-o-1")));
     assert_eq!(data["amount"], json!({"amountMinor": 3299, "currency": "EUR"}));
     assert_eq!(detail_of(&published[0])["causationid"], "e-1");
 }
@@ -30,7 +30,7 @@ async fn an_amount_that_ends_in_13_is_declined() {
     let published = function().published_by(&request(9913)).await;
     assert_eq!(types_of(&published), ["payments.payment-failed.v1"]);
     let data = data_of(&published[0]);
-    assert_eq!((&data["taskToken"], &data["reason"]), (&json!("token-o-1"), &json!("card_declined")));
+    assert_eq!((&data["taskToken"], &data["reason"]), (&json!("o-1.token-o-1"), &json!("card_declined")));
 }
 
 #[tokio::test]

@@ -4,11 +4,11 @@
 
 use std::collections::BTreeMap;
 
-use contracts::{Data, Event};
+use contracts::{Data, Event, Origin, event_identity};
 use domain::{ShipmentDecision, ShipmentEnd};
 use function_tests::{
     Function, PERSONAL_VALUES, SteppingClock, cancelled, confirmed, data_of, every_crash_converges, order_id,
-    picked_up, placed, types_of,
+    picked_up, picked_up_of, placed, types_of,
 };
 use memory::{Fault, Faults, MemoryFulfilmentCentre, MemoryShipmentStore, StoredShipment};
 use ports::Notice;
@@ -156,15 +156,40 @@ async fn every_parcel_of_a_shipment_may_leave() {
     function.published_by(&confirmation("e-1")).await;
     function.deliver_all(&parcels).await;
     assert_eq!(function.quarantined(), [""; 0]);
-    assert_eq!(stored(&function).shipment.closing.unwrap().decided_by.as_str(), "e-2");
+    let identity = event_identity(&Origin::Own, "shipping.parcel-picked-up.v1", "e-2");
+    assert_eq!(stored(&function).shipment.closing.unwrap().decided_by, identity);
 }
 
 #[tokio::test]
-async fn a_parcel_that_left_before_its_shipment_is_heard_of_waits() {
+async fn a_pick_up_for_an_order_without_a_shipment_is_refused_at_once() {
     let function = sound();
-    assert!(!function.deliver(&picked_up("e-2", "o-1")).await);
-    function.deliver_all(&[confirmation("e-1"), picked_up("e-2", "o-1")]).await;
-    assert_eq!(end(&function), Some(ShipmentEnd::Left));
+    assert!(function.deliver(&picked_up("e-2", "o-1")).await);
+    assert_eq!(function.quarantined(), ["unknown_shipment"]);
+    assert!(function.handler().shipments.shipments().is_empty());
+}
+
+#[tokio::test]
+async fn a_departure_is_told_once_with_the_same_event_at_every_delivery() {
+    let function = sound();
+    function.deliver(&confirmation("e-1")).await;
+    // The carrier chose the id of an event of ours.
+    let first = function.published_by(&picked_up("e-1", "o-1")).await;
+    assert_eq!(types_of(&first), ["shipping.shipment-departed.v1"]);
+    assert_ne!(
+        first[0].event_id,
+        contracts::derived_event_id(&domain::EventId::parse("e-1").unwrap(), "shipping-notifier", 0)
+    );
+    assert_eq!(function.published_by(&picked_up("e-1", "o-1")).await, first);
+    assert_eq!(function.published_by(&picked_up("e-3", "o-1")).await, []);
+}
+
+#[tokio::test]
+async fn a_pick_up_of_another_shipment_records_no_departure() {
+    let function = sound();
+    function.deliver(&confirmation("e-1")).await;
+    assert!(function.deliver(&picked_up_of("e-2", "o-1", "ship-someone-elses")).await);
+    assert_eq!(function.quarantined(), ["foreign_shipment"]);
+    assert_eq!(function.handler().shipments.shipments()[&order_id("o-1")].shipment.closing, None);
 }
 
 #[tokio::test]
@@ -173,7 +198,8 @@ async fn a_parcel_of_a_shipment_that_was_called_off_is_set_aside() {
         let function = sound();
         function.deliver_all(&before).await;
         assert!(function.deliver(&picked_up("e-3", "o-1")).await);
-        assert_eq!(function.quarantined(), ["impossible_data"]);
+        let [code] = &function.quarantined()[..] else { panic!("one refusal") };
+        assert_eq!(code, "shipment_cancelled");
     }
 }
 

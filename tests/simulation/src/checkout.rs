@@ -14,19 +14,22 @@ use contracts::{
     Reason, RefundRequested, format_timestamp,
 };
 use domain::{EventId, OrderId, Outcome, PaymentId, Settlement, Timestamp};
-use memory::{Faults, MemoryEventBus, MemoryOrderStore, MemoryPaymentTasks, TaskAnswer};
+use memory::{Faults, MemoryEventBus, MemoryOrderStore, MemoryPaymentTasks, StoredOrder, TaskAnswer};
 use ports::{Clock, EventBus, OrderDecision, OrderStore, PortError};
 use serde::Deserialize;
 
 use crate::world::{SimulatedClock, lock};
 
 /// What an execution waits for. Step Functions remembers it; the scheduler reads it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) enum Wait {
     /// Nothing: it can go on.
+    #[default]
     Nothing,
     /// An instant.
     Until(i64),
+    /// An instant at which to look whether an order is registered.
+    Registration { order_id: OrderId, until_ms: i64 },
     /// An answer under a token, or an instant.
     Answer { token: String, until_ms: i64 },
     /// Someone who redrives it: a state failed after all its retries.
@@ -41,8 +44,6 @@ pub(crate) struct Machine {
     pub(crate) bus: Arc<MemoryEventBus>,
     pub(crate) faults: Faults,
     pub(crate) clock: SimulatedClock,
-    /// The attribute `checkout_execution` of the orders' items.
-    pub(crate) claims: Arc<Mutex<BTreeMap<OrderId, String>>>,
     /// How often a payment was to be requested and the call went wrong.
     pub(crate) failed_requests: Arc<Mutex<BTreeMap<OrderId, usize>>>,
     pub(crate) payment_timeout_ms: i64,
@@ -66,6 +67,7 @@ const RETRY_DELAY_MS_MAX: i64 = 60_000;
 #[serde(rename_all = "camelCase")]
 struct Capture {
     event_id: String,
+    decided_by: String,
     order_id: String,
     payment_id: String,
     amount_minor: i64,
@@ -76,6 +78,7 @@ struct Capture {
 #[serde(rename_all = "camelCase")]
 struct Failure {
     event_id: String,
+    decided_by: String,
     reason: String,
 }
 
@@ -83,6 +86,7 @@ struct Verdict {
     code: &'static str,
     message: String,
     event_id: EventId,
+    decided_by: EventId,
 }
 
 impl Execution {
@@ -93,27 +97,24 @@ impl Execution {
         let Ok(order_id) = reserved.order_id().cloned() else { return };
         let mut wait_s = 1;
         let (order, personal) = loop {
-            if !self.retried(async || self.claim(&order_id).await).await {
-                return; // AlreadyStarted
-            }
-            let stored = self.machine.orders.order(&order_id).unwrap_or_default();
-            if stored.settlement.is_some() {
+            let Some(claimed) = self.retried(async || self.claim(&order_id).await).await else {
                 return; // NothingToDo
-            }
-            match stored.registration.map(|registration| registration.decision) {
-                Some(OrderDecision::Rejected(_)) => return,
-                Some(OrderDecision::Accepted { order, personal }) => break (*order, *personal),
-                None => {}
+            };
+            let decision = claimed.registration.map(|registration| registration.decision);
+            if let Some(OrderDecision::Accepted { order, personal }) = decision {
+                break (*order, *personal);
             }
             if self.now().unix_ms() - started_at_ms >= self.machine.registration_timeout_ms {
                 let verdict = Verdict {
                     code: "never_registered",
                     message: "The order was not registered in time.".to_owned(),
                     event_id: reserved.id.clone(),
+                    decided_by: reserved.id.clone(),
                 };
                 return self.cancel(&reserved, &order_id, verdict, None).await;
             }
-            self.sleep_ms(wait_s * 1_000).await;
+            let until_ms = self.now().unix_ms() + wait_s * 1_000;
+            self.wait_for(Wait::Registration { order_id: order_id.clone(), until_ms }).await;
             wait_s = (2 * wait_s).min(30);
         };
         match self.request_payment(&reserved, &order_id, &order).await {
@@ -122,12 +123,9 @@ impl Execution {
         }
     }
 
-    /// ClaimOrder. False when another execution has the order.
-    async fn claim(&self, order_id: &OrderId) -> Result<bool, PortError> {
-        let apply = || {
-            let mut claims = lock(&self.machine.claims);
-            Ok(*claims.entry(order_id.clone()).or_insert_with(|| self.name.clone()) == self.name)
-        };
+    /// ClaimOrder. `None` when another execution has the order, or when it has its outcome.
+    async fn claim(&self, order_id: &OrderId) -> Result<Option<StoredOrder>, PortError> {
+        let apply = || Ok(self.machine.orders.claim(order_id, &self.name));
         self.machine.faults.call("checkout:ClaimOrder", apply).await
     }
 
@@ -148,7 +146,7 @@ impl Execution {
                 order_id: order_id.as_str().to_owned(),
                 payment_id: PaymentId::of(order_id).as_str().to_owned(),
                 amount: order.total.clone(),
-                task_token: token.clone(),
+                task_token: format!("{order_id}.{token}"),
                 expires_at: format_timestamp(Timestamp::from_unix_ms(until_ms)),
             };
             self.machine.tasks.issue(&token);
@@ -163,22 +161,27 @@ impl Execution {
             return match self.answer(&token, until_ms).await {
                 Some(TaskAnswer::Succeeded { output }) => match serde_json::from_str(&output) {
                     Ok(capture) => Ok(capture),
-                    Err(error) => Err(failed(&first_id, error.to_string())),
+                    Err(error) => Err(failed(&first_id, &first_id, error.to_string())),
                 },
                 Some(TaskAnswer::Failed { cause, .. }) => {
                     Err(match serde_json::from_str::<Failure>(&cause) {
-                        Ok(failure) => failed(&failure.event_id, failure.reason),
-                        Err(error) => failed(&first_id, error.to_string()),
+                        Ok(failure) => failed(&failure.event_id, &failure.decided_by, failure.reason),
+                        Err(error) => failed(&first_id, &first_id, error.to_string()),
                     })
                 }
                 None => Err(Verdict {
                     code: "payment_timed_out",
                     message: "No answer about the payment came in time.".to_owned(),
                     event_id: event_id(&first_id),
+                    decided_by: event_id(&first_id),
                 }),
             };
         }
-        Err(failed(reserved.id.as_str(), "The payment could not be requested.".to_owned()))
+        Err(failed(
+            reserved.id.as_str(),
+            reserved.id.as_str(),
+            "The payment could not be requested.".to_owned(),
+        ))
     }
 
     /// IsTheRightPayment, DecideConfirmed, DidWeConfirm.
@@ -191,8 +194,8 @@ impl Execution {
         capture: Capture,
     ) {
         let payment_id = PaymentId::of(order_id);
-        let is_right = capture.order_id == order_id.as_str()
-            && capture.payment_id == payment_id.as_str()
+        let is_own = capture.order_id == order_id.as_str() && capture.payment_id == payment_id.as_str();
+        let is_right = is_own
             && capture.amount_minor == order.total.amount_minor
             && capture.currency == order.total.currency;
         if !is_right {
@@ -200,17 +203,15 @@ impl Execution {
                 code: "payment_mismatch",
                 message: "The captured payment is not the one that was asked for.".to_owned(),
                 event_id: event_id(&capture.event_id),
+                decided_by: event_id(&capture.decided_by),
             };
-            return self
-                .cancel(reserved, order_id, verdict, Some((&capture, "payment_mismatch".to_owned())))
-                .await;
+            return self.cancel(reserved, order_id, verdict, is_own.then_some(&capture)).await;
         }
-        let by = event_id(&capture.event_id);
+        let by = event_id(&capture.decided_by);
         let reason = Reason::new("payment_captured", "The payment was captured.");
         let decided = self.settle(order_id, Outcome::Confirmed, &by, reason).await;
         if decided.outcome != Outcome::Confirmed || decided.decided_by != by {
-            let reason = format!("order_{}", decided.outcome.as_str());
-            return self.refund(reserved, &capture, &reason).await;
+            return self.refund(reserved, &capture, &decided).await;
         }
         let data = OrderConfirmed {
             order_id: order_id.as_str().to_owned(),
@@ -221,43 +222,42 @@ impl Execution {
             personal,
         };
         let id = event_id(&format!("checkout:{order_id}:order-confirmed"));
-        let event = event_of(reserved, id, Some(by), decided.decided_at, data.into());
+        let cause = event_id(&capture.event_id);
+        let event = event_of(reserved, id, Some(cause), decided.decided_at, data.into());
         self.retried(async || self.publish(&event).await).await;
     }
 
     /// DecideCancelled, DidWeCancel, PublishOrderCancelled, IsMoneyToReturn.
-    async fn cancel(
-        &self,
-        reserved: &Event,
-        order_id: &OrderId,
-        verdict: Verdict,
-        money: Option<(&Capture, String)>,
-    ) {
-        let Verdict { code, message, event_id: by } = verdict;
+    async fn cancel(&self, reserved: &Event, order_id: &OrderId, verdict: Verdict, money: Option<&Capture>) {
+        let Verdict { code, message, event_id: cause, decided_by: by } = verdict;
         let reason = Reason::new(code, message);
         let decided = self.settle(order_id, Outcome::Cancelled, &by, reason.clone()).await;
         if decided.outcome == Outcome::Cancelled && decided.decided_by == by {
             let data = OrderCancelled { order_id: order_id.as_str().to_owned(), reason };
             let id = event_id(&format!("checkout:{order_id}:order-cancelled"));
-            let event = event_of(reserved, id, Some(by), decided.decided_at, data.into());
+            let event = event_of(reserved, id, Some(cause), decided.decided_at, data.into());
             self.retried(async || self.publish(&event).await).await;
         }
-        if let Some((capture, reason)) = money {
-            self.refund(reserved, capture, &reason).await;
+        if let Some(capture) = money {
+            self.refund(reserved, capture, &decided).await;
         }
     }
 
-    /// RequestRefund.
-    async fn refund(&self, reserved: &Event, capture: &Capture, reason: &str) {
+    /// RequestRefund. payment-callback publishes the same event for a capture that comes later.
+    async fn refund(&self, reserved: &Event, capture: &Capture, decided: &Settlement) {
         let data = RefundRequested {
             order_id: reserved.subject.as_str().to_owned(),
             payment_id: capture.payment_id.clone(),
             amount: Money { amount_minor: capture.amount_minor, currency: capture.currency.clone() },
-            reason: Reason::new(reason, "The captured payment did not confirm the order."),
+            reason: Reason::new(
+                &format!("order_{}", decided.outcome.as_str()),
+                "The captured payment did not confirm the order.",
+            ),
         };
         let id = event_id(&format!("refund:{}", capture.payment_id));
         let cause = event_id(&capture.event_id);
-        let event = event_of(reserved, id, Some(cause), self.now(), data.into());
+        let mut event = event_of(reserved, id, Some(cause), decided.decided_at, data.into());
+        event.correlation_id = reserved.subject.as_str().to_owned();
         self.retried(async || self.publish(&event).await).await;
     }
 
@@ -319,8 +319,8 @@ impl Execution {
     }
 }
 
-fn failed(by: &str, message: String) -> Verdict {
-    Verdict { code: "payment_failed", message, event_id: event_id(by) }
+fn failed(cause: &str, by: &str, message: String) -> Verdict {
+    Verdict { code: "payment_failed", message, event_id: event_id(cause), decided_by: event_id(by) }
 }
 
 /// The ASL's jitter is full; the most of it is as good as any here, where the scheduler decides who goes first.

@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 
-use crate::invariants::{OrderEvents, Remains, Seen, broken, events_of};
+use crate::invariants::{DEPARTED, OrderEvents, REFUND_REQUESTED, Remains, Seen, broken, events_of};
+use crate::lies::Lie;
 use crate::outside::{Call, Outage, Rates, Wrong};
 use crate::panics;
 use crate::topology::Topology;
 use crate::workload::{PlannedOrder, orders};
-use crate::world::{Patience, STEPS_MAX_OF_AN_OUTAGE, World, lock};
+use crate::world::{Claims, Patience, STEPS_MAX_OF_AN_OUTAGE, World, lock};
 
 /// What a seed decides, and what is left out of it to find what matters.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -45,11 +46,15 @@ pub enum Mishap {
     Outage,
     /// Messages that nobody can handle.
     Poison,
+    /// Senders outside who say what they like.
+    Liars,
+    /// Clocks that are wrong.
+    Skew,
 }
 
 impl Mishap {
     /// All there are.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Calls,
         Self::Entries,
         Self::Duplicates,
@@ -59,6 +64,8 @@ impl Mishap {
         Self::Leaps,
         Self::Outage,
         Self::Poison,
+        Self::Liars,
+        Self::Skew,
     ];
 
     /// As it is typed.
@@ -74,6 +81,8 @@ impl Mishap {
             Self::Leaps => "leaps",
             Self::Outage => "outage",
             Self::Poison => "poison",
+            Self::Liars => "liars",
+            Self::Skew => "skew",
         }
     }
 }
@@ -110,6 +119,8 @@ pub struct Figures {
     pub released: u64,
     /// How often what went wrong.
     pub wrong: BTreeMap<Wrong, u64>,
+    /// How often was lied in which way.
+    pub lies: BTreeMap<Lie, u64>,
     /// What happened, of a single run where it was asked for.
     pub trace: Vec<String>,
 }
@@ -127,9 +138,16 @@ impl Figures {
         for (wrong, count) in &other.wrong {
             *self.wrong.entry(*wrong).or_default() += count;
         }
+        for (lie, count) in &other.lies {
+            *self.lies.entry(*lie).or_default() += count;
+        }
     }
 }
 
+/// The most that liars say in one seed, repetitions not counted.
+const LIES_MAX: usize = 12;
+/// How wrong a function's clock may be.
+const SKEW_MS_MAX: i64 = 5_000;
 /// The most orders of one seed. An archiver's batch holds those of all.
 const ORDERS_MAX: usize = 40;
 
@@ -182,6 +200,7 @@ pub fn run(topology: &Arc<Topology>, plan: &Plan, with_trace: bool) -> Result<Fi
         redelivered: some(Mishap::Redelivered, 1.0),
         invocation: some(Mishap::Invocations, 1.0),
         leap: some(Mishap::Leaps, 0.1),
+        skew_ms: if plan.without.contains(&Mishap::Skew) { 0 } else { SKEW_MS_MAX },
     };
     let outage = rng.choice(OUTAGES).filter(|_| rng.f64() < 0.1 && !plan.without.contains(&Mishap::Outage));
     let mut world = World::new(topology, rng.u64(..), rates, patience);
@@ -200,6 +219,13 @@ pub fn run(topology: &Arc<Topology>, plan: &Plan, with_trace: bool) -> Result<Fi
         if let (Some(queue), Some(body)) = (queue, body) {
             world.plan_poison(queue, body, rng.i64(0..4_000));
         }
+    }
+    let lies =
+        if rng.u8(..4) == 0 || plan.without.contains(&Mishap::Liars) { 0 } else { rng.usize(1..=LIES_MAX) };
+    for _ in 0..lies {
+        // Most while the orders are on their way, some long after.
+        let at_ms = if rng.u8(..8) == 0 { rng.i64(0..2_400_000) } else { rng.i64(0..8_000) };
+        world.plan_lie(at_ms);
     }
     let is_meant = |index: &usize| plan.only.as_ref().is_none_or(|only| only.contains(index));
     let meant: Vec<PlannedOrder> = planned
@@ -235,6 +261,7 @@ pub(crate) fn finish(
             redriven: world.redriven(),
             released: world.released(),
             wrong: std::mem::take(&mut outside.wrong),
+            lies: std::mem::take(&mut outside.lies),
             trace: outside.trace.take().unwrap_or_default(),
         }),
         Err(what) => Err(Failure { what, trace: outside.trace.take().unwrap_or_default() }),
@@ -266,7 +293,10 @@ pub(crate) fn see_through(world: &mut World, replays: bool) -> Result<(), Vec<St
     world.replay_everything();
     world.settle().map_err(|problem| vec![problem])?;
     let after = Remains::of(world).map_err(|problem| vec![problem])?;
-    let mut problems = before.differences(&after);
+    // A pick-up that came before its shipment was refused, and agrees with our records when it comes again; so does money
+    // that came before it was asked for.
+    let is_early = |claims: &Claims| claims.picked_up || claims.captured;
+    let mut problems = if world.claims.values().any(is_early) { vec![] } else { before.differences(&after) };
     problems.extend(broken(world).into_iter().map(|problem| format!("after the replay: {problem}")));
     none(problems)
 }
@@ -278,7 +308,7 @@ fn none(broken: Vec<String>) -> Result<(), Vec<String>> {
 /// What happens to one order when nothing goes wrong: its events, each with its type. An order whose way is certain goes it
 /// whatever others do, so that each is looked at once, alone.
 fn undisturbed(topology: &Arc<Topology>, order: &PlannedOrder) -> Result<Arc<OrderEvents>, Vec<String>> {
-    let known = (order.key.clone(), order.way);
+    let known = (order.order_id.as_str().to_owned(), order.way);
     if let Some(events) = lock(&topology.undisturbed).get(&known) {
         return Ok(Arc::clone(events));
     }
@@ -320,6 +350,13 @@ pub(crate) fn same_events(world: &World) -> Result<(), Vec<String>> {
         let is_asked_once = world.failed_requests(&order.order_id) == 0;
         let compared = |seen: &&Seen| is_asked_once || !seen.detail_type.starts_with("payments.payment-");
         let kind = |seen: &Seen| (seen.detail_type.clone(), seen.event_id.clone());
+        // What a liar said about the right shipment, or about a payment that was asked for, may be believed.
+        let claims = world.claims.get(&order.order_id).copied().unwrap_or_default();
+        let follows = |seen: &&Seen| {
+            (claims.picked_up && seen.detail_type == DEPARTED)
+                || (claims.captured && seen.detail_type == REFUND_REQUESTED)
+        };
+        let compared = |seen: &&Seen| compared(seen) && !follows(seen);
         let set = |events: &OrderEvents| events.iter().filter(compared).map(kind).collect::<BTreeSet<_>>();
         let here = events.get(order.order_id.as_str()).map(set).unwrap_or_default();
         let there = set(&there);

@@ -12,7 +12,9 @@
 mod checkout;
 mod exhaustive;
 mod explore;
+mod interleavings;
 mod invariants;
+mod lies;
 mod outside;
 mod panics;
 mod topology;
@@ -21,7 +23,9 @@ mod world;
 
 pub use exhaustive::{Case, Covered, Crash, Fallen, History, Moment, every_cancellation, every_crash};
 pub use explore::{Budget, Failure, Figures, Mishap, OUTAGES, Plan, run, search, shrink, undisturbed_events};
+pub use interleavings::{Explored, Schedule, SmallWorld, interleavings};
 pub use invariants::{OrderEvents, Remains, Seen, broken, events_of};
+pub use lies::Lie;
 pub use outside::{Call, Rates, Wrong};
 pub use topology::{Rule, Target, Topology};
 pub use workload::{CallOff, Delay, PlannedOrder, STOCK, Way, When};

@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use contracts::{EventType, Outbound};
@@ -7,6 +7,7 @@ use fastrand::Rng;
 use memory::{Fault, Turn};
 use serde_json::Value;
 
+use crate::lies::{Lie, Statement};
 use crate::topology::Topology;
 
 /// How often something goes wrong, each a share from 0 to 1.
@@ -26,7 +27,12 @@ pub struct Rates {
     pub invocation: f64,
     /// Time leaps ahead while work is under way.
     pub leap: f64,
+    /// By how many milliseconds a function's clock may be wrong; no share.
+    pub skew_ms: i64,
 }
+
+/// The account of the bus.
+pub(crate) const OWN_ACCOUNT: &str = "111122223333";
 
 /// A thing that went wrong, to be counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -129,6 +135,14 @@ pub(crate) struct Accepted {
     pub event_id: EventId,
     /// The CloudEvent.
     pub detail: Arc<str>,
+    /// What its sender called its source.
+    pub source: Arc<str>,
+    /// Whose account put it there.
+    pub account: &'static str,
+    /// Whatever its sender named.
+    pub resources: Arc<[String]>,
+    /// True of what a liar said.
+    pub is_lie: bool,
 }
 
 /// An event on its way from the bus to one target.
@@ -138,15 +152,17 @@ pub(crate) struct Delivery {
     pub rule: usize,
     /// As the target gets it.
     pub body: Arc<str>,
+    /// The CloudEvent alone.
+    pub detail: Arc<str>,
     /// Of which type, for the trace.
     pub event_type: EventType,
 }
 
 /// All that decides about calls and carries events: what lies between the functions.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Outside {
     topology: Arc<Topology>,
-    routes: HashMap<EventType, Arc<[usize]>>,
+    routes: HashMap<(EventType, Arc<str>), Arc<[usize]>>,
     rng: Rng,
     pub(crate) rates: Rates,
     /// What is down.
@@ -157,6 +173,8 @@ pub(crate) struct Outside {
     pub(crate) actor: &'static str,
     /// Functions can be gone from one moment to the next; the state machine cannot.
     pub(crate) actor_can_be_gone: bool,
+    /// The call that was announced last.
+    pub(crate) announced: &'static str,
     /// Every call that a function made, in order.
     pub(crate) calls: Vec<Call>,
     pub(crate) faults_met: usize,
@@ -171,6 +189,12 @@ pub(crate) struct Outside {
     pub(crate) unheard: Vec<Accepted>,
     pub(crate) undelivered: Vec<Delivery>,
     puts: u64,
+    /// How often was lied in which way.
+    pub(crate) lies: BTreeMap<Lie, u64>,
+    /// The CloudEvents that liars sent.
+    said: HashSet<Arc<str>>,
+    /// A liar speaks at event-gateway.
+    pub(crate) is_lied: bool,
     /// An event that was published in two versions, or another thing that must never happen.
     pub(crate) violations: Vec<String>,
     pub(crate) trace: Option<Vec<String>>,
@@ -187,6 +211,7 @@ impl Outside {
             script: None,
             actor: "",
             actor_can_be_gone: false,
+            announced: "",
             calls: vec![],
             faults_met: 0,
             wrong: BTreeMap::new(),
@@ -196,6 +221,9 @@ impl Outside {
             unheard: vec![],
             undelivered: vec![],
             puts: 0,
+            lies: BTreeMap::new(),
+            said: HashSet::new(),
+            is_lied: false,
             violations: vec![],
             trace: None,
         }
@@ -222,6 +250,7 @@ impl Outside {
 
     /// Decides about one call.
     pub(crate) fn judge(&mut self, operation: &'static str) -> Turn {
+        self.announced = operation;
         if self.actor_can_be_gone {
             self.calls.push(Call { function: self.actor, operation });
         }
@@ -279,9 +308,16 @@ impl Outside {
             event_type: event.event_type,
             event_id: event.event_id.clone(),
             detail: event.detail.as_str().into(),
+            source: event.event_type.source().into(),
+            account: OWN_ACCOUNT,
+            resources: Arc::new([]),
+            is_lie: self.is_lied,
         };
         let actor = self.actor;
         self.note(|| format!("  {actor} publishes {} {}", accepted.event_type.as_str(), accepted.event_id));
+        if self.is_lied {
+            return self.accept_as_it_is(accepted);
+        }
         self.compare_versions(&accepted);
         if matches!(event.event_type, EventType::ShipmentScheduled | EventType::PaymentRequested) {
             self.unheard.push(accepted.clone());
@@ -289,9 +325,34 @@ impl Outside {
         self.accept_as_it_is(accepted);
     }
 
-    pub(crate) fn accept_as_it_is(&mut self, accepted: Accepted) {
+    /// Takes what a partner's account put on the bus.
+    pub(crate) fn accept_from(&mut self, account: &'static str, statement: &Statement) {
+        let Statement { source, event_type, event_id, detail, resources, .. } = statement;
+        self.note(|| {
+            format!("account {account} puts {} on the bus, as {source}: {event_id}", event_type.as_str())
+        });
+        self.accept_as_it_is(Accepted {
+            event_type: *event_type,
+            event_id: event_id.clone(),
+            detail: detail.as_str().into(),
+            source: source.as_str().into(),
+            account,
+            resources: resources.as_slice().into(),
+            is_lie: true,
+        });
+    }
+
+    fn accept_as_it_is(&mut self, accepted: Accepted) {
+        if accepted.is_lie {
+            self.said.insert(Arc::clone(&accepted.detail));
+        }
         self.route(&accepted, None, &[]);
         self.accepted.push(accepted);
+    }
+
+    /// True of a message that a liar sent.
+    pub(crate) fn is_lie(&self, body: &str) -> bool {
+        self.said.contains(detail_of(body))
     }
 
     /// Sends an event to its targets again, as EventBridge's replay does.
@@ -301,8 +362,8 @@ impl Outside {
 
     /// Takes an event again that it could not handle before.
     pub(crate) fn take_again(&mut self, body: &str, resources: &[String]) {
-        let Ok(event) = contracts::decode(body) else { return };
-        let known = self.accepted.iter().find(|accepted| accepted.event_id == event.event.id).cloned();
+        let detail = detail_of(body);
+        let known = self.accepted.iter().find(|accepted| &*accepted.detail == detail).cloned();
         if let Some(accepted) = known {
             self.route(&accepted, None, resources);
         }
@@ -310,19 +371,25 @@ impl Outside {
 
     fn route(&mut self, accepted: &Accepted, replay_name: Option<&str>, resources: &[String]) {
         self.puts += 1;
-        let Accepted { event_type, detail, .. } = accepted;
-        let (source, detail_type) = (event_type.source(), event_type.as_str());
+        let Accepted { event_type, detail, source, account, .. } = accepted;
+        let detail_type = event_type.as_str();
+        let resources: Vec<&String> = accepted.resources.iter().chain(resources).collect();
         let replay = replay_name.map(|name| format!(r#""replay-name":"{name}","#)).unwrap_or_default();
         let body: Arc<str> = format!(
-            r#"{{"version":"0","id":"bus-{}","detail-type":"{detail_type}","source":"{source}","account":"111122223333","time":"2026-01-31T12:00:00Z","region":"eu-central-1","resources":{resources:?},{replay}"detail":{detail}}}"#,
+            r#"{{"version":"0","id":"bus-{}","detail-type":"{detail_type}","source":"{source}","account":"{account}","time":"2026-01-31T12:00:00Z","region":"eu-central-1","resources":{resources:?},{replay}"detail":{detail}}}"#,
             self.puts
         )
         .into();
         let topology = Arc::clone(&self.topology);
-        let routes = self.routes.entry(*event_type);
+        let routes = self.routes.entry((*event_type, Arc::clone(source)));
         let routes = Arc::clone(routes.or_insert_with(|| topology.targets_of(source, detail_type).into()));
         for rule in routes.iter().copied() {
-            let delivery = Delivery { rule, body: Arc::clone(&body), event_type: *event_type };
+            // The provider is someone else's stack, and whom it believes its own business.
+            if accepted.is_lie && topology.rules[rule].name.starts_with("PaymentProvider") {
+                continue;
+            }
+            let (body, detail) = (Arc::clone(&body), Arc::clone(detail));
+            let delivery = Delivery { rule, body, detail, event_type: *event_type };
             let (undelivered, duplicate) = (self.rates.undelivered, self.rates.duplicate);
             if self.happens(undelivered) {
                 self.note(|| {
@@ -361,15 +428,20 @@ impl Outside {
     }
 }
 
-/// A refund is asked for by whoever finds that the money came too late. Both who may promise the same id and the same
-/// payment, not the same instant.
-fn without_what_may_differ(detail: &str) -> Value {
+/// The CloudEvent in an envelope, which comes last in it.
+fn detail_of(body: &str) -> &str {
+    let detail = body.split_once(r#""detail":"#).map(|(_, rest)| rest);
+    detail.and_then(|rest| rest.strip_suffix('}')).unwrap_or_default()
+}
+
+/// Checkout and payment-callback ask for the same refund, by the same event. Each names the capture that it heard of, and that one's
+/// trace.
+pub(crate) fn without_what_may_differ(detail: &str) -> Value {
     let mut event: Value = serde_json::from_str(detail).unwrap_or_default();
     if event["type"] == "payments.refund-requested.v1" {
-        for name in ["time", "causationid"] {
+        for name in ["causationid", "traceparent"] {
             event[name] = Value::Null;
         }
-        event["data"]["reason"] = Value::Null;
     }
     event
 }

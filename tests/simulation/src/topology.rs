@@ -16,12 +16,22 @@ pub struct Topology {
     pub queues: BTreeMap<String, QueueSettings>,
     /// How the functions are handed the messages of a queue, by the queue's logical id.
     pub batches: BTreeMap<String, Batch>,
-    /// What happens when nothing goes wrong follows from all this: the events of orders that were looked at, by key and way.
+    /// What accounts other than the bus's own may put on it.
+    policies: Vec<Policy>,
+    /// What happens when nothing goes wrong follows from all this: the events of orders that were looked at, by id and way.
     pub(crate) undisturbed: Arc<Mutex<Undisturbed>>,
 }
 
-/// The events of orders by their keys and ways.
+/// The events of orders by their ids and ways.
 pub(crate) type Undisturbed = HashMap<(String, Way), Arc<OrderEvents>>;
+
+/// What the accounts that a parameter of the template names may put on the bus.
+#[derive(Debug, Clone)]
+struct Policy {
+    parameter: String,
+    sources: Vec<String>,
+    detail_types: Vec<String>,
+}
 
 /// How a function is handed messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,7 +70,8 @@ impl Topology {
     #[must_use]
     pub fn of_the_templates() -> Self {
         let (queues, batches) = (BTreeMap::new(), BTreeMap::new());
-        let mut topology = Self { rules: vec![], queues, batches, undisturbed: Arc::default() };
+        let policies = vec![];
+        let mut topology = Self { rules: vec![], queues, batches, policies, undisturbed: Arc::default() };
         topology.add(&template_tests::template("template.yaml"), "");
         topology.add(&template_tests::template("examples/payment-provider/template.yaml"), "PaymentProvider");
         topology
@@ -71,6 +82,17 @@ impl Topology {
     pub fn targets_of(&self, source: &str, detail_type: &str) -> Vec<usize> {
         let matching = self.rules.iter().enumerate().filter(|(_, rule)| rule.matches(source, detail_type));
         matching.map(|(index, _)| index).collect()
+    }
+
+    /// Whether the bus policy lets an account that this parameter names put such an event on the bus.
+    #[must_use]
+    pub fn lets_in(&self, parameter: &str, source: &str, detail_type: &str) -> bool {
+        let mut policies = self.policies.iter().filter(|policy| policy.parameter == parameter);
+        policies.any(|policy| {
+            policy.sources.iter().any(|allowed| allowed == source)
+                && (policy.detail_types.is_empty()
+                    || policy.detail_types.iter().any(|allowed| allowed == detail_type))
+        })
     }
 
     fn add(&mut self, template: &Value, prefix: &str) {
@@ -88,6 +110,7 @@ impl Topology {
             let (name, properties) = (format!("{prefix}{name}"), &resource["Properties"]);
             match resource["Type"].as_str() {
                 Some("AWS::Events::Rule") => self.rules.push(rule(name, properties, prefix)),
+                Some("AWS::Events::EventBusPolicy") => self.policies.extend(policy(&name, properties)),
                 Some("AWS::SQS::Queue") => {
                     self.queues.insert(name, queue(template, properties, prefix));
                 }
@@ -139,6 +162,38 @@ fn rule(name: String, properties: &Value, prefix: &str) -> Rule {
         _ => not_understood(&name, target),
     };
     Rule { name, pattern: properties["EventPattern"].clone(), target }
+}
+
+/// What a policy of the bus says of putting events, when it does.
+fn policy(name: &str, properties: &Value) -> Option<Policy> {
+    let statement = &properties["Statement"];
+    if statement["Action"] != "events:PutEvents" {
+        return None;
+    }
+    let Some(parameter) = statement["Principal"]["AWS"]["Ref"].as_str() else {
+        not_understood(name, &statement["Principal"])
+    };
+    let conditions = statement["Condition"].as_object().into_iter().flatten();
+    let (mut sources, mut detail_types) = (vec![], vec![]);
+    for (operator, keys) in conditions {
+        for (key, allowed) in keys.as_object().into_iter().flatten() {
+            if operator == "Null" {
+                // That the key is there.
+                continue;
+            }
+            let texts: Vec<String> = match allowed {
+                Value::String(text) => vec![text.clone()],
+                Value::Array(texts) => texts.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+                _ => not_understood(name, allowed),
+            };
+            match (operator.as_str(), key.as_str()) {
+                ("StringEquals" | "ForAllValues:StringEquals", "events:source") => sources = texts,
+                ("StringEquals" | "ForAllValues:StringEquals", "events:detail-type") => detail_types = texts,
+                _ => not_understood(name, keys),
+            }
+        }
+    }
+    Some(Policy { parameter: parameter.to_owned(), sources, detail_types })
 }
 
 /// The batches of an event source that is a queue.
@@ -212,6 +267,18 @@ mod tests {
             ["EventArchiverRule", "OrderTrackerRule", "PaymentProviderRule"]
         );
         assert_eq!(targets("weather", "weather.rained.v1"), ["EventArchiverRule"]);
+    }
+
+    #[test]
+    fn the_doors_are_as_the_template_says() {
+        let topology = Topology::of_the_templates();
+        let lets_in = |parameter, source, detail_type| topology.lets_in(parameter, source, detail_type);
+        assert!(lets_in("CarrierAccounts", "shipping", "shipping.parcel-picked-up.v1"));
+        assert!(!lets_in("CarrierAccounts", "shipping", "shipping.shipment-departed.v1"));
+        assert!(!lets_in("CarrierAccounts", "payments", "payments.payment-captured.v1"));
+        assert!(lets_in("PaymentProviderAccounts", "payments", "payments.payment-captured.v1"));
+        assert!(!lets_in("PaymentProviderAccounts", "payments", "payments.refund-requested.v1"));
+        assert!(!lets_in("PaymentProviderAccounts", "shipping", "payments.payment-captured.v1"));
     }
 
     #[test]

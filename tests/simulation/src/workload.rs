@@ -1,8 +1,8 @@
 use contracts::{
-    CancellationRequested, Data, Event, EventType, Line, Money, OrderRequest, Outbound, ParcelPickedUp,
-    PaymentCaptured, PaymentRequested, Personal, Reason, derived_event_id, order_id_of_key,
+    CancellationRequested, Data, Event, EventType, Line, Money, OPEN_SCOPE, OrderRequest, Outbound,
+    ParcelPickedUp, PaymentCaptured, PaymentRequested, Personal, Reason, derived_event_id, order_id_of_key,
 };
-use domain::{EventId, OrderId, ShipmentId, Timestamp};
+use domain::{EventId, Order, OrderId, ShipmentId, Timestamp};
 use fastrand::Rng;
 use serde::Deserialize;
 
@@ -16,7 +16,7 @@ pub(crate) const SCARCE: &str = "SCARCE";
 pub(crate) const SOLD_OUT: &str = "SOLD-OUT";
 
 /// What is in stock at the beginning.
-pub const STOCK: [(&str, u64); 4] = [(PLENTY, 1_000), (AMPLE, 1_000), (SCARCE, 5), (SOLD_OUT, 0)];
+pub const STOCK: [(&str, u64); 4] = [(PLENTY, 1_000), (AMPLE, 1_000), (SCARCE, 2), (SOLD_OUT, 0)];
 
 /// The way that an order is to go while nobody calls it off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -93,6 +93,8 @@ pub enum Delay {
 pub struct PlannedOrder {
     /// Its idempotency key.
     pub key: String,
+    /// The role that signs its request; nobody where the API is open.
+    pub caller: Option<&'static str>,
     /// Follows from the key.
     pub order_id: OrderId,
     /// How it is to go.
@@ -101,13 +103,23 @@ pub struct PlannedOrder {
     pub placed_at_ms: i64,
     /// Whether, how and when it is called off.
     pub call_off: Option<(CallOff, When)>,
+    /// Whether it has as many lines as an order may have.
+    pub is_large: bool,
 }
 
 impl PlannedOrder {
     /// An order of this way, placed at the beginning.
     #[must_use]
     pub fn new(key: String, way: Way) -> Self {
-        Self { order_id: order_id_of_key(&key), key, way, placed_at_ms: 0, call_off: None }
+        let order_id = order_id_of_key(OPEN_SCOPE, &key);
+        Self { order_id, key, caller: None, way, placed_at_ms: 0, call_off: None, is_large: false }
+    }
+
+    /// The same, placed by somebody else under this key.
+    #[must_use]
+    pub fn placed_by(self, caller: &'static str, key: String) -> Self {
+        let order_id = order_id_of_key(&format!("arn:aws:iam::111122223333:role/{caller}"), &key);
+        Self { order_id, key, caller: Some(caller), ..self }
     }
 
     /// True when nothing but the order's way decides its end.
@@ -188,10 +200,15 @@ impl PlannedOrder {
     /// What is asked for.
     #[must_use]
     pub fn request(&self) -> OrderRequest {
+        if self.is_large {
+            let skus: Vec<String> = (1..=Order::LINES_MAX).map(|number| format!("BULK-{number}")).collect();
+            let lines: Vec<(&str, i64)> = skus.iter().map(|sku| (sku.as_str(), 1)).collect();
+            return order_of(&lines, 0, false);
+        }
         let (lines, odd_cents): (&[(&str, i64)], i64) = match self.way {
             Way::Shipped | Way::PickedUp | Way::Broken => (&[(PLENTY, 2), (AMPLE, 1)], 0),
             Way::OutOfStock => (&[(PLENTY, 1), (SOLD_OUT, 1)], 0),
-            Way::Contended => (&[(SCARCE, 2), (PLENTY, 1)], 0),
+            Way::Contended => (&[(SCARCE, 1), (PLENTY, 1)], 0),
             Way::Declined => (&[(PLENTY, 1)], 13),
             Way::Unpaid | Way::PaidTooLate | Way::PaidWrongly => (&[(AMPLE, 1)], 17),
         };
@@ -233,30 +250,46 @@ fn order_of(lines: &[(&str, i64)], odd_cents: i64, is_broken: bool) -> OrderRequ
         customer_id: "customer-1".to_owned(),
         lines,
         total: money(total + i64::from(is_broken)),
-        personal: Personal {
-            name: "Ada Example".to_owned(),
-            email: "ada@example.com".to_owned(),
-            phone: None,
-            street: "1 Analytical Row".to_owned(),
-            city: "London".to_owned(),
-            postal_code: "N1 9GU".to_owned(),
-            country: "GB".to_owned(),
-        },
+        personal: customer(),
+    }
+}
+
+/// The customer of every order.
+pub(crate) fn customer() -> Personal {
+    Personal {
+        name: "Ada Example".to_owned(),
+        email: "ada@example.com".to_owned(),
+        phone: None,
+        street: "1 Analytical Row".to_owned(),
+        city: "London".to_owned(),
+        postal_code: "N1 9GU".to_owned(),
+        country: "GB".to_owned(),
     }
 }
 
 /// Orders by the seed: some of every way, some of them called off.
 #[must_use]
 pub(crate) fn orders(rng: &mut Rng, count: usize) -> Vec<PlannedOrder> {
-    let order = |number: usize| {
+    let mut order = |number: usize| {
         let way = *rng.choice(Way::ALL.iter()).unwrap_or(&Way::Shipped);
         let mut order = PlannedOrder::new(format!("simulated-{number}"), way);
         order.placed_at_ms = rng.i64(0..2_000);
+        order.is_large = matches!(way, Way::Shipped | Way::PickedUp) && rng.u8(..100) == 0;
+        if order.is_large {
+            order.key.push_str("-large");
+            order.order_id = order_id_of_key(OPEN_SCOPE, &order.key);
+        }
         if rng.f64() < 0.3 {
             let how = if rng.bool() { CallOff::Api } else { CallOff::Event };
             order.call_off = Some((how, When::AtMs(rng.i64(0..6_000))));
         }
         order
     };
-    (0..count).map(order).collect()
+    let mut orders: Vec<PlannedOrder> = (0..count).map(&mut order).collect();
+    // Some have the key of another, from another caller.
+    for index in (1..count).step_by(2).filter(|_| rng.u8(..4) == 0).collect::<Vec<_>>() {
+        let key = orders[index - 1].key.clone();
+        orders[index] = orders[index].clone().placed_by("marketplace", key);
+    }
+    orders
 }

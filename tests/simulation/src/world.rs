@@ -8,18 +8,20 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
+use aws_lambda_events::encodings::Body;
 use aws_lambda_events::sqs::SqsMessageAttribute;
-use contracts::Outbound;
+use contracts::{BusEvent, Data, EventType, OPEN_SCOPE, Outbound};
 use dlq_reprocessor::{Policy, Queues, Reprocessor, Settings, Summary, Takes};
-use domain::{Attempt, OrderId, RedriveKey, RedriveState, Sku, Timestamp};
+use domain::{Attempt, EventId, OrderId, PaymentId, RedriveKey, RedriveState, ShipmentId, Sku, Timestamp};
 use event_archiver::EventArchiver;
+use event_gateway::{EventGateway, Producers};
 use fastrand::Rng;
 use inventory_updater::InventoryUpdater;
 use memory::{
-    Faults, ManualClock, MemoryDeadLetterQueues, MemoryEventBus, MemoryEventLake, MemoryFulfilmentCentre,
-    MemoryOnCall, MemoryOrderStore, MemoryOrderViewStore, MemoryPaymentTasks, MemoryQuarantineStore,
-    MemoryQueue, MemoryQueues, MemoryRedriveLedger, MemoryRedriveTargets, MemoryShipmentStore,
-    MemoryStockStore, QueueNumber, Received,
+    Faults, ManualClock, MemoryDeadLetterQueues, MemoryEventBus, MemoryEventLake, MemoryEventLedger,
+    MemoryFulfilmentCentre, MemoryOnCall, MemoryOrderStore, MemoryOrderViewStore, MemoryPaymentTasks,
+    MemoryQuarantineStore, MemoryQueue, MemoryQueues, MemoryRedriveLedger, MemoryRedriveTargets,
+    MemoryShipmentStore, MemoryStockStore, QueueNumber, Received,
 };
 use order_api::OrderApi;
 use order_placed::OrderPlacedHandler;
@@ -28,23 +30,33 @@ use payment_callback::PaymentCallback;
 use payment_provider::PaymentProvider;
 use ports::{Clock, QuarantineObject, StockCounts, attempt_resources};
 use runtime::{Consumer, Deadline, Handler, SqsBatchResponse, SqsEvent, SqsMessage};
-use serde_json::Value;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
 use shipping_notifier::ShippingNotifier;
 
 use crate::checkout::{Execution, Machine, Wait};
 use crate::invariants::Archived;
-use crate::outside::{Delivery, Outage, Outside, Rates, Wrong};
+use crate::lies::{self, Door, Lie, Statement, Token};
+use crate::outside::{Accepted, Delivery, OWN_ACCOUNT, Outage, Outside, Rates, Wrong};
 use crate::topology::{Batch, Target, Topology};
 use crate::workload::{CallOff, Delay, PlannedOrder, STOCK, Way, When};
 
 /// The instant at which every simulation begins.
-const BEGINNING: Timestamp = Timestamp::from_unix_ms(1_769_860_800_000);
+pub(crate) const BEGINNING: Timestamp = Timestamp::from_unix_ms(1_769_860_800_000);
 /// Where consumers put what they can never handle.
 const QUARANTINE_QUEUE: &str = "QuarantineQueue";
 /// Where the bus puts what it could not deliver.
 const UNDELIVERED_QUEUE: &str = "UndeliveredQueue";
+/// Where the bus puts what it could not handle itself.
+const BUS_DEAD_LETTER_QUEUE: &str = "BusDeadLetterQueue";
 /// How often a message is redriven before it is given up on.
 pub(crate) const REDRIVES_MAX: u32 = 2;
+/// Why a message is in quarantine that might yet be handled.
+const ATTEMPTS_EXHAUSTED: &str = "attempts_exhausted";
+/// Who hands events in at the gateway.
+const PRODUCERS: &str =
+    "shipping=arn:aws:iam::111122223333:role/carrier,payments=arn:aws:iam::111122223333:role/provider";
 const CHECKOUT_ARN: &str = "arn:aws:states:eu-central-1:111122223333:stateMachine:checkout";
 const QUEUE_ARN: &str = "arn:aws:sqs:eu-central-1:111122223333:";
 /// The longest that what failed waits to be brought back.
@@ -54,7 +66,7 @@ const STEPS_MAX: u64 = 100_000;
 /// The same, where something is down for hours and everything is tried again and again.
 pub(crate) const STEPS_MAX_OF_AN_OUTAGE: u64 = 400_000;
 
-type Work<T> = Pin<Box<dyn Future<Output = T>>>;
+pub(crate) type Work<T> = Pin<Box<dyn Future<Output = T>>>;
 
 /// What may be waited for in the flow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,23 +77,42 @@ pub enum Patience {
     Long,
 }
 
-/// The time of the simulation.
+/// The time of the simulation, as one function's clock shows it.
 #[derive(Debug, Clone)]
-pub(crate) struct SimulatedClock(Arc<ManualClock>);
+pub(crate) struct SimulatedClock {
+    clock: Arc<ManualClock>,
+    /// How far it is ahead.
+    skew_ms: i64,
+}
 
-impl Clock for SimulatedClock {
-    fn now(&self) -> Timestamp {
-        self.0.now()
+impl SimulatedClock {
+    fn skewed(&self, skew_ms: i64) -> Self {
+        Self { clock: Arc::clone(&self.clock), skew_ms }
     }
 }
 
+impl Clock for SimulatedClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_unix_ms(self.clock.now().unix_ms() + self.skew_ms)
+    }
+}
+
+/// What was said outside about one order that agrees with our records.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Claims {
+    /// Its shipment was picked up.
+    pub(crate) picked_up: bool,
+    /// Its payment was captured.
+    pub(crate) captured: bool,
+}
+
 /// A function: what runs when its queue has messages.
-struct Function {
-    name: &'static str,
-    queue: &'static str,
+pub(crate) struct Function {
+    pub(crate) name: &'static str,
+    pub(crate) queue: &'static str,
     queue_number: QueueNumber,
     batch: Batch,
-    run: Rc<dyn Fn(SqsEvent, Deadline) -> Work<SqsBatchResponse>>,
+    pub(crate) run: Rc<dyn Fn(SqsEvent, Deadline) -> Work<SqsBatchResponse>>,
 }
 
 struct Invocation {
@@ -97,9 +128,10 @@ struct Request {
     work: Work<ApiGatewayV2httpResponse>,
 }
 
-struct Running {
-    wait: Arc<Mutex<Wait>>,
-    work: Work<()>,
+pub(crate) struct Running {
+    pub(crate) name: String,
+    pub(crate) wait: Arc<Mutex<Wait>>,
+    pub(crate) work: Work<()>,
 }
 
 /// Something that people outside do at a time.
@@ -113,6 +145,8 @@ struct Client {
 enum Action {
     Place(usize),
     PublishBroken(usize),
+    Lie,
+    Repeat(Box<Statement>),
     CancelByApi(usize),
     CancelByEvent(usize),
     Publish(Box<Outbound>),
@@ -130,19 +164,32 @@ type DlqReprocessor = Reprocessor<
     SimulatedClock,
 >;
 
-type Api = OrderApi<MemoryOrderStore, MemoryOrderViewStore, MemoryEventBus, SimulatedClock>;
+type Gateway = EventGateway<MemoryEventLedger, MemoryEventBus, SimulatedClock>;
+
+pub(crate) type Api = OrderApi<MemoryOrderStore, MemoryOrderViewStore, MemoryEventBus, SimulatedClock>;
 
 /// Everything there is, and one scheduler that decides what happens next.
 pub struct World {
-    clock: SimulatedClock,
+    pub(crate) clock: SimulatedClock,
     begun_at_ms: i64,
+    /// What was in stock at the beginning.
+    pub(crate) shelves: BTreeMap<String, u64>,
+    /// Those of three functions that decide by them.
+    clocks: [SimulatedClock; 3],
+    gateway: Rc<Gateway>,
+    /// Decides what liars say.
+    liar: Rng,
+    /// Whether the bus policy binds the types, as the template's does, or the sources alone.
+    policy_names_types: bool,
+    /// What was said outside that agrees with our records, or may come to: it may take effect.
+    pub(crate) claims: BTreeMap<OrderId, Claims>,
     /// While something else could happen, time leaps no further than this.
     leap_ms_max: i64,
     /// How often messages are left to gather while something else can be done.
     laziness: f64,
     rng: Rng,
     pub(crate) outside: Arc<Mutex<Outside>>,
-    faults: Faults,
+    pub(crate) faults: Faults,
     pub(crate) topology: Arc<Topology>,
     pub(crate) queues: MemoryQueues,
     pub(crate) orders: MemoryOrderStore,
@@ -151,9 +198,9 @@ pub struct World {
     pub(crate) views: MemoryOrderViewStore,
     pub(crate) lake: MemoryEventLake,
     pub(crate) fulfilment_centre: MemoryFulfilmentCentre,
-    machine: Machine,
-    api: Rc<Api>,
-    functions: Vec<Function>,
+    pub(crate) machine: Machine,
+    pub(crate) api: Rc<Api>,
+    pub(crate) functions: Vec<Function>,
     invocations: Vec<Invocation>,
     requests: Vec<Request>,
     executions: Vec<Running>,
@@ -172,7 +219,8 @@ pub struct World {
     /// Poison that was put in a queue: which, and what.
     pub(crate) poison: Vec<(&'static str, &'static str)>,
     invoked: u64,
-    started: u64,
+    /// How many checkouts were started for each order.
+    pub(crate) started: BTreeMap<OrderId, u64>,
     steps: u64,
     pub(crate) steps_max: u64,
     steps_before_the_replay: u64,
@@ -185,7 +233,23 @@ impl World {
     /// A world in which nothing has happened yet.
     #[must_use]
     pub fn new(topology: &Arc<Topology>, seed: u64, rates: Rates, patience: Patience) -> Self {
-        let clock = SimulatedClock(Arc::new(ManualClock::new(BEGINNING)));
+        Self::with_shelves(topology, seed, rates, patience, &STOCK)
+    }
+
+    /// The same, with something else in stock.
+    pub(crate) fn with_shelves(
+        topology: &Arc<Topology>,
+        seed: u64,
+        rates: Rates,
+        patience: Patience,
+        shelves: &[(&str, u64)],
+    ) -> Self {
+        let clock = SimulatedClock { clock: Arc::new(ManualClock::new(BEGINNING)), skew_ms: 0 };
+        let mut rng = Rng::with_seed(seed);
+        let mut skewed = || {
+            let skew_ms = rates.skew_ms;
+            clock.skewed(if skew_ms > 0 { rng.i64(-skew_ms..=skew_ms) } else { 0 })
+        };
         let queues = MemoryQueues::new(Arc::new(clock.clone()));
         for (name, settings) in &topology.queues {
             queues.create(name, settings.clone());
@@ -205,8 +269,7 @@ impl World {
             tasks,
             bus: Arc::new(bus(&outside, &faults)),
             faults: faults.clone(),
-            clock: clock.clone(),
-            claims: Arc::default(),
+            clock: skewed(),
             failed_requests: Arc::default(),
             payment_timeout_ms,
             registration_timeout_ms: payment_timeout_ms,
@@ -216,16 +279,29 @@ impl World {
             orders: orders.clone(),
             views: views.clone(),
             bus: bus(&outside, &faults),
-            clock: clock.clone(),
+            clock: skewed(),
+            open_scope: Some(OPEN_SCOPE.to_owned()),
         });
-        let reprocessor = Rc::new(reprocessor(&outside, &faults, &queues, &clock));
+        let reprocessor = Rc::new(reprocessor(&outside, &faults, &queues, &skewed()));
+        let gateway = Rc::new(EventGateway {
+            ledger: MemoryEventLedger::with_faults(faults.clone()),
+            bus: bus(&outside, &faults),
+            clock: skewed(),
+            producers: Producers::parse(PRODUCERS).unwrap_or_default(),
+        });
+        let clocks = [(); 3].map(|()| skewed());
         let dead_letter_queues =
             reprocessor.settings.queues.names().map(|name| queues.number_of(name)).collect();
-        let mut rng = Rng::with_seed(seed);
         let laziness = [0.0, 0.8, 0.95, 0.99][rng.usize(..4)];
         let mut world = Self {
             laziness,
             begun_at_ms: clock.now().unix_ms(),
+            shelves: BTreeMap::new(),
+            clocks,
+            gateway,
+            liar: Rng::with_seed(seed ^ 0x11E5),
+            policy_names_types: seed.is_multiple_of(2),
+            claims: BTreeMap::new(),
             leap_ms_max,
             rng,
             outside,
@@ -253,7 +329,7 @@ impl World {
             read: RefCell::default(),
             poison: vec![],
             invoked: 0,
-            started: 0,
+            started: BTreeMap::new(),
             steps: 0,
             steps_max: STEPS_MAX,
             steps_before_the_replay: 0,
@@ -264,23 +340,25 @@ impl World {
             faults,
         };
         world.deploy();
-        world.fill_the_shelves();
+        for (sku, available) in shelves {
+            world.stock_up(sku, *available);
+        }
         world
     }
 
     /// Every function, behind the queue that the template gives it.
     fn deploy(&mut self) {
-        let (clock, orders) = (self.clock.clone(), self.orders.clone());
-        let handler = OrderPlacedHandler { orders: orders.clone(), clock: clock.clone() };
+        let ([first, second, third], orders) = (self.clocks.clone(), self.orders.clone());
+        let handler = OrderPlacedHandler { orders: orders.clone(), clock: first };
         self.deploy_consumer(order_placed::NAME, "OrderPlacedQueue", handler);
-        let handler = InventoryUpdater { stock: self.stock.clone(), clock: clock.clone() };
+        let handler = InventoryUpdater { stock: self.stock.clone(), clock: second };
         self.deploy_consumer(inventory_updater::NAME, "InventoryUpdaterQueue", handler);
         let handler = PaymentCallback { tasks: self.machine.tasks.clone(), orders };
         self.deploy_consumer(payment_callback::NAME, "PaymentCallbackQueue", handler);
         let handler = ShippingNotifier {
             shipments: self.shipments.clone(),
             fulfilment_centre: self.fulfilment_centre.clone(),
-            clock,
+            clock: third,
         };
         self.deploy_consumer(shipping_notifier::NAME, "ShippingNotifierQueue", handler);
         let handler = OrderTracker { views: self.views.clone() };
@@ -326,21 +404,27 @@ impl World {
         self.functions.push(Function { name, queue, queue_number, batch, run: Rc::new(run) });
     }
 
-    fn fill_the_shelves(&self) {
-        // Counted before anything can go wrong.
-        let calm = MemoryStockStore::clone(&self.stock);
+    /// Counted before anything can go wrong.
+    fn stock_up(&mut self, sku: &str, available: u64) {
+        if self.shelves.insert(sku.to_owned(), available).is_some() {
+            return;
+        }
         let rates = std::mem::take(&mut self.outside().rates);
-        for (sku, available) in STOCK {
-            if let Ok(sku) = Sku::parse(sku) {
-                let counted = poll_to_the_end(calm.set_available(&sku, available));
-                debug_assert!(counted.is_some_and(|level| level.is_ok()));
-            }
+        if let Ok(sku) = Sku::parse(sku) {
+            let counted = poll_to_the_end(self.stock.set_available(&sku, available));
+            debug_assert!(counted.is_some_and(|level| level.is_ok()));
         }
         self.outside().rates = rates;
     }
 
     /// Plans an order and what people do about it.
     pub fn plan(&mut self, order: PlannedOrder) {
+        for line in order.request().lines.into_iter().filter(|_| order.is_large) {
+            self.stock_up(&line.sku, 1_000);
+        }
+        if order.caller.is_some() && self.planned.iter().any(|other| other.key == order.key) {
+            *self.outside().lies.entry(Lie::SharedKey).or_default() += 1;
+        }
         let index = self.planned.len();
         let place =
             if order.way == Way::Broken { Action::PublishBroken(index) } else { Action::Place(index) };
@@ -359,6 +443,11 @@ impl World {
     /// Plans a message that nobody can handle.
     pub fn plan_poison(&mut self, queue: &'static str, body: &'static str, at_ms: i64) {
         self.expect(Action::Poison { queue, body }, When::AtMs(at_ms));
+    }
+
+    /// Plans that a liar says something.
+    pub fn plan_lie(&mut self, at_ms: i64) {
+        self.expect(Action::Lie, When::AtMs(at_ms));
     }
 
     fn expect(&mut self, what: Action, at: When) {
@@ -526,7 +615,9 @@ impl World {
             When::AtStep(_) => None,
         });
         let executions = self.executions.iter().filter_map(|execution| match &*lock(&execution.wait) {
-            Wait::Until(at_ms) | Wait::Answer { until_ms: at_ms, .. } => Some(*at_ms),
+            Wait::Until(at_ms)
+            | Wait::Registration { until_ms: at_ms, .. }
+            | Wait::Answer { until_ms: at_ms, .. } => Some(*at_ms),
             Wait::Nothing | Wait::Redrive => None,
         });
         let all = consumed.chain(dead_letters.map(Timestamp::unix_ms)).chain(clients).chain(executions);
@@ -541,7 +632,7 @@ impl World {
         match next {
             Some(at_ms) if at_ms - now_ms > leap_ms_max => true,
             Some(at_ms) => {
-                self.clock.0.set(Timestamp::from_unix_ms(at_ms));
+                self.clock.clock.set(Timestamp::from_unix_ms(at_ms));
                 true
             }
             None => self.act_although_early(),
@@ -563,7 +654,7 @@ impl World {
     }
 
     fn deliver(&mut self, which: usize) {
-        let Delivery { rule, body, event_type } = self.outside().deliveries.swap_remove(which);
+        let Delivery { rule, body, event_type, .. } = self.outside().deliveries.swap_remove(which);
         let rule = &self.topology.rules[rule];
         if let Some(index) = self.astray.iter().position(|name| *name == rule.name) {
             self.astray.swap_remove(index);
@@ -607,21 +698,40 @@ impl World {
     }
 
     fn start_execution(&mut self, body: &str) {
-        let Ok(started_by) = contracts::decode(body) else { return };
-        self.started += 1;
+        if let Some(running) = self.new_execution(body) {
+            self.executions.push(running);
+        }
+    }
+
+    pub(crate) fn new_execution(&mut self, body: &str) -> Option<Running> {
+        // The state machine reads the detail, whatever the envelope says of its source.
+        let started_by = started_by(body);
+        if started_by.is_none() {
+            let violation = format!("a checkout was started by what is no event about an order: {body}");
+            self.outside().violations.push(violation);
+        }
+        let started_by = started_by?;
+        let order_id = started_by.event.order_id().ok()?;
+        let started = self.started.entry(order_id.clone()).or_default();
+        *started += 1;
+        let name = format!("execution-{order_id}-{started}");
+        Some(self.execution(name, started_by))
+    }
+
+    /// The execution of this name, from its beginning.
+    pub(crate) fn execution(&self, name: String, started_by: BusEvent) -> Running {
         let wait = Arc::new(Mutex::new(Wait::Nothing));
-        let execution = Execution {
-            name: format!("execution-{}", self.started),
-            machine: self.machine.clone(),
-            wait: Arc::clone(&wait),
-        };
-        self.executions.push(Running { wait, work: Box::pin(execution.run(started_by)) });
+        let execution =
+            Execution { name: name.clone(), machine: self.machine.clone(), wait: Arc::clone(&wait) };
+        Running { name, wait, work: Box::pin(execution.run(started_by)) }
     }
 
     fn execution_is_ready(&self, index: usize) -> bool {
         match &*lock(&self.executions[index].wait) {
             Wait::Nothing => true,
-            Wait::Until(at_ms) => *at_ms <= self.clock.now().unix_ms(),
+            Wait::Until(at_ms) | Wait::Registration { until_ms: at_ms, .. } => {
+                *at_ms <= self.clock.now().unix_ms()
+            }
             Wait::Answer { token, until_ms } => {
                 *until_ms <= self.clock.now().unix_ms() || self.machine.tasks.answer(token).is_some()
             }
@@ -733,7 +843,7 @@ impl World {
             format!("{name} #{number} gets {} messages{late}", received.len())
         });
         let mut event = SqsEvent::default();
-        event.records = received.iter().map(message).collect();
+        event.records = received.iter().map(|received| message(queue, received)).collect();
         let work = run(event, Deadline::after(remaining));
         self.invocations.push(Invocation { number, function: which, received, is_unheard, work });
     }
@@ -782,7 +892,7 @@ impl World {
         }
     }
 
-    fn check_the_shelves(&self) -> Result<(), String> {
+    pub(crate) fn check_the_shelves(&self) -> Result<(), String> {
         for (sku, level) in self.stock.stock_levels() {
             if !level.is_conserved() {
                 return Err(format!("stock is not conserved: {sku} {level:?}"));
@@ -821,6 +931,12 @@ impl World {
                 let event = (**event).clone();
                 return self.publish(which, &event);
             }
+            Action::Lie => return self.lie(which),
+            Action::Repeat(statement) => {
+                let statement = (**statement).clone();
+                client.what = Action::Done;
+                return self.say(&statement);
+            }
             Action::Poison { queue, body } => {
                 let (queue, body) = (*queue, *body);
                 client.what = Action::Done;
@@ -835,6 +951,121 @@ impl World {
         let api = Rc::clone(&self.api);
         let work = Box::pin(async move { api.respond(request).await });
         self.requests.push(Request { client: which, work });
+    }
+
+    fn lie(&mut self, which: usize) {
+        self.clients[which].what = Action::Done;
+        let latest: Vec<EventId> = {
+            let outside = self.outside();
+            outside.accepted.iter().rev().take(20).map(|accepted| accepted.event_id.clone()).collect()
+        };
+        let seen = lies::Seen {
+            planned: &self.planned,
+            elapsed_ms: self.elapsed_ms(),
+            event_ids: latest,
+            tokens: self.tokens(),
+            now: contracts::format_timestamp(self.clock.now()),
+        };
+        let statement = lies::lie(&mut self.liar, &seen);
+        self.say(&statement);
+        let later = When::AtMs(self.elapsed_ms() + self.liar.i64(0..3_000));
+        match self.liar.u8(..6) {
+            0 => {
+                let mut again = statement;
+                again.lies = vec![Lie::Twice];
+                self.expect(Action::Repeat(Box::new(again)), later);
+            }
+            1 => self.expect(Action::Repeat(Box::new(lies::second_version(&statement))), later),
+            _ => {}
+        }
+    }
+
+    /// The tokens of all payments that were asked for.
+    fn tokens(&self) -> Vec<Token> {
+        let waiting = self.machine.tasks.waiting();
+        let outside = self.outside();
+        let requested = outside
+            .accepted
+            .iter()
+            .filter(|accepted| accepted.event_type == EventType::PaymentRequested && !accepted.is_lie);
+        let token = |accepted: &Accepted| {
+            let event: Value = serde_json::from_str(&accepted.detail).ok()?;
+            let (order_id, token) = event["data"]["taskToken"].as_str()?.rsplit_once('.')?;
+            let is_open = waiting.iter().any(|waiting| waiting == token);
+            Some(Token { order_id: order_id.to_owned(), token: token.to_owned(), is_open })
+        };
+        requested.filter_map(token).collect()
+    }
+
+    /// A liar says something, as far as its door lets it.
+    fn say(&mut self, statement: &Statement) {
+        let Statement { door, source, event_type, detail, lies, .. } = statement;
+        let (before, detail_type) = (self.outside().accepted.len(), event_type.as_str());
+        match door {
+            Door::Account(who) => {
+                let lets_in = self.topology.lets_in(who.parameter(), source, detail_type)
+                    || (!self.policy_names_types && source == who.source());
+                if lets_in {
+                    self.outside().accept_from(who.account(), statement);
+                }
+            }
+            Door::Gateway(who) => self.hand_in(hand_in_request(who.role(), detail)),
+        }
+        let mut outside = self.outside();
+        let is_on_the_bus = outside.accepted.len() > before;
+        let fate = if is_on_the_bus { Lie::OnTheBus } else { Lie::Refused };
+        for lie in lies.iter().chain([&fate]) {
+            *outside.lies.entry(*lie).or_default() += 1;
+        }
+        outside.note(|| format!("a liar says {detail_type}, {lies:?}: {fate:?}"));
+        let is_bound = self.policy_names_types || matches!(door, Door::Gateway(_));
+        if is_on_the_bus && is_bound && !event_type.may_come_from_outside() {
+            let violation = format!("{detail_type} came in by a door that is closed to it: {door:?}");
+            outside.violations.push(violation);
+        }
+        drop(outside);
+        if is_on_the_bus {
+            self.note_claim(statement);
+        }
+    }
+
+    /// At the gateway, which works without a mishap: what it does when its calls go wrong is no part of this.
+    fn hand_in(&mut self, request: ApiGatewayV2httpRequest) {
+        let (gateway, mut outside) = (Rc::clone(&self.gateway), self.outside());
+        (outside.actor, outside.actor_can_be_gone, outside.is_lied) = (event_gateway::NAME, false, true);
+        let rates = std::mem::take(&mut outside.rates);
+        let (outage, script) = (outside.outage.take(), outside.script.take());
+        drop(outside);
+        drop(poll_to_the_end(gateway.respond(request)));
+        let mut outside = self.outside();
+        (outside.rates, outside.outage, outside.script, outside.is_lied) = (rates, outage, script, false);
+    }
+
+    /// What agrees with our records takes effect, whoever said it.
+    fn note_claim(&mut self, statement: &Statement) {
+        let Statement { door, detail, event_type, source, .. } = statement;
+        let account = match door {
+            Door::Account(who) => who.account(),
+            Door::Gateway(_) => OWN_ACCOUNT,
+        };
+        let detail_type = event_type.as_str();
+        let body = format!(
+            r#"{{"source":"{source}","detail-type":"{detail_type}","account":"{account}","detail":{detail}}}"#
+        );
+        let Ok(event) = contracts::decode(&body, Some(OWN_ACCOUNT)) else { return };
+        let Some(order) = statement.order.map(|order| &self.planned[order]) else { return };
+        let (order_id, total) = (order.order_id.clone(), order.request().total);
+        let claims = self.claims.entry(order_id.clone()).or_default();
+        match &event.event.data {
+            Data::ParcelPickedUp(picked_up) => {
+                claims.picked_up |= picked_up.shipment_id == ShipmentId::of(&order_id).as_str();
+            }
+            Data::PaymentCaptured(captured) => {
+                claims.captured |=
+                    captured.payment_id == PaymentId::of(&order_id).as_str() && captured.amount == total;
+            }
+            _ => {}
+        }
     }
 
     fn publish(&mut self, which: usize, event: &Outbound) {
@@ -929,7 +1160,24 @@ impl World {
         !letters.is_empty()
     }
 
-    /// A person brings back what was given up on, but for what nobody can handle.
+    /// What the API says of an order, now that everything works.
+    pub(crate) fn show(&self, order: &PlannedOrder) -> Value {
+        let mut request = request("GET /orders/{id}");
+        request.path_parameters.insert("id".to_owned(), order.order_id.as_str().to_owned());
+        let response = poll_to_the_end(self.api.respond(request));
+        let body = match response.and_then(|response| response.body) {
+            Some(Body::Text(text)) => text,
+            _ => String::new(),
+        };
+        serde_json::from_str(&body).unwrap_or_default()
+    }
+
+    /// True when a liar said this.
+    pub(crate) fn is_lie(&self, body: &str) -> bool {
+        self.outside().is_lie(body)
+    }
+
+    /// A person brings back what was given up on, but for what nobody can handle, and what was refused to a liar.
     fn release(&mut self) -> bool {
         let is_poison = |object: &QuarantineObject| {
             // The archiver keeps whatever it gets.
@@ -943,7 +1191,8 @@ impl World {
                 record.state == RedriveState::Quarantined
                     && record.attempt.generation == object.attempt.generation
             });
-            if is_there && !is_poison(&object) {
+            let is_refused = object.reason.code != ATTEMPTS_EXHAUSTED && self.is_lie(&object.body);
+            if is_there && !is_poison(&object) && !is_refused && !self.is_refused_claim(&object) {
                 // A person who gets no answer tries again at the next look.
                 let released = poll_to_the_end(self.reprocessor.release(&object.id));
                 self.outside().note(|| format!("someone releases {}: {released:?}", object.id));
@@ -952,6 +1201,17 @@ impl World {
             }
         }
         any
+    }
+
+    /// Whether a message is a claim from outside that our own records refuse: releasing it would change nothing.
+    pub(crate) fn is_refused_claim(&self, object: &QuarantineObject) -> bool {
+        let order_id = object.concerning.order_id.as_ref();
+        object.concerning.consumer == payment_callback::NAME
+            && object.reason.code == "payment_mismatch"
+            && self
+                .planned
+                .iter()
+                .any(|order| order.way == Way::PaidWrongly && Some(&order.order_id) == order_id)
     }
 
     /// How often the payment of an order was to be requested and the call went wrong.
@@ -1015,6 +1275,7 @@ fn reprocessor(
         settings: Settings {
             queues: Queues {
                 consumers,
+                bus: BUS_DEAD_LETTER_QUEUE.to_owned(),
                 undelivered: UNDELIVERED_QUEUE.to_owned(),
                 quarantine: QUARANTINE_QUEUE.to_owned(),
                 checkout_arn: CHECKOUT_ARN.to_owned(),
@@ -1037,11 +1298,12 @@ fn bus(outside: &Arc<Mutex<Outside>>, faults: &Faults) -> MemoryEventBus {
 }
 
 /// A message as Lambda hands it over.
-fn message(received: &Received) -> SqsMessage {
+pub(crate) fn message(queue: &str, received: &Received) -> SqsMessage {
     let mut message = SqsMessage::default();
     message.message_id = Some(received.message_id.clone());
     message.receipt_handle = Some(received.receipt_handle.clone());
     message.body = Some(received.body.to_string());
+    message.event_source_arn = Some(format!("{QUEUE_ARN}{queue}"));
     message.attributes = [
         ("ApproximateReceiveCount".to_owned(), received.receive_count.to_string()),
         ("SentTimestamp".to_owned(), received.sent_at.unix_ms().to_string()),
@@ -1055,16 +1317,50 @@ fn message(received: &Received) -> SqsMessage {
     message
 }
 
+/// What a checkout begins with.
+pub(crate) fn started_by(body: &str) -> Option<BusEvent> {
+    let envelope: Envelope<'_> = serde_json::from_str(body).ok()?;
+    let source = EventType::parse(&envelope.detail_type)?.source();
+    let Envelope { detail_type, detail } = envelope;
+    let body = format!(r#"{{"source":"{source}","detail-type":"{detail_type}","detail":{detail}}}"#);
+    contracts::decode(&body, None).ok()
+}
+
+#[derive(Deserialize)]
+struct Envelope<'a> {
+    #[serde(rename = "detail-type")]
+    detail_type: String,
+    #[serde(borrow)]
+    detail: &'a RawValue,
+}
+
+fn hand_in_request(role: &str, event: &str) -> ApiGatewayV2httpRequest {
+    let user_arn = format!("arn:aws:sts::111122223333:assumed-role/{role}/liar");
+    let request = json!({
+        "routeKey": "POST /events",
+        "headers": {"content-type": "application/cloudevents+json"},
+        "requestContext": {"authorizer": {"iam": {"userArn": user_arn}}, "http": {"method": "POST"}},
+        "isBase64Encoded": false,
+        "body": event,
+    });
+    serde_json::from_value(request).unwrap_or_default()
+}
+
 fn request(route: &str) -> ApiGatewayV2httpRequest {
     let mut request = ApiGatewayV2httpRequest::default();
     request.route_key = Some(route.to_owned());
     request
 }
 
-fn place_request(order: &PlannedOrder) -> ApiGatewayV2httpRequest {
+pub(crate) fn place_request(order: &PlannedOrder) -> ApiGatewayV2httpRequest {
     let mut request = request("POST /orders");
     if let Ok(key) = order.key.parse() {
         request.headers.insert("idempotency-key", key);
+    }
+    if let Some(caller) = order.caller {
+        let user_arn = format!("arn:aws:sts::111122223333:assumed-role/{caller}/session");
+        request.request_context.authorizer =
+            serde_json::from_value(json!({"iam": {"userArn": user_arn}})).ok();
     }
     request.body = serde_json::to_string(&order.request()).ok();
     request
@@ -1077,7 +1373,7 @@ fn cancel_request(order: &PlannedOrder, attempt: u64) -> ApiGatewayV2httpRequest
     request
 }
 
-fn poll<T>(work: Pin<&mut (impl Future<Output = T> + ?Sized)>) -> Poll<T> {
+pub(crate) fn poll<T>(work: Pin<&mut (impl Future<Output = T> + ?Sized)>) -> Poll<T> {
     work.poll(&mut Context::from_waker(Waker::noop()))
 }
 

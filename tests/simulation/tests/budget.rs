@@ -14,10 +14,13 @@ use std::sync::Arc;
 
 use memory::Fault;
 use simulation::{
-    Budget, Case, Fallen, OUTAGES, Plan, Topology, Wrong, every_cancellation, every_crash, run, search,
+    Budget, Case, Fallen, Lie, OUTAGES, Plan, Schedule, SmallWorld, Topology, Wrong, every_cancellation,
+    every_crash, interleavings, run, search,
 };
 
 const SEEDS: u64 = 2_000;
+/// Of each small world.
+const STATES: usize = 1_500;
 
 /// Every port operation of every function. Before each of them and after each of them the function is gone once in the history
 /// of an order of every way that makes it; a call that is new in a function belongs here, and in one of those histories.
@@ -96,11 +99,13 @@ const CRASHED: [(&str, &[&str]); 9] = [
 /// order, and people who look into the queues and into quarantine, and release, who try again when they get no answer. And
 /// those of event-gateway, lake-api and lake-compactor, which have no part in the order process; their own tests let each of
 /// them go wrong.
-const MADE_BY_OTHERS: [&str; 17] = [
+const MADE_BY_OTHERS: [&str; 19] = [
     "memory:AdmitEvent",
     "memory:NotePublished",
     "memory:Depth",
-    "memory:ReadFacts",
+    "memory:ReadOwnFacts",
+    "memory:FindSignature",
+    "memory:ReadOutsideFacts",
     "memory:CountStock",
     "memory:ReadStock",
     "memory:AllRecords",
@@ -178,6 +183,38 @@ fn a_single_case_runs_alone() {
 }
 
 #[test]
+fn every_schedule_of_a_small_world_keeps_every_invariant() {
+    let topology = Arc::new(Topology::of_the_templates());
+    for world in SmallWorld::ALL {
+        // The whole takes minutes; this is every schedule of the first choices.
+        match interleavings(&topology, world, STATES, 2) {
+            Ok(explored) => {
+                assert!(explored.states > STATES as u64 && explored.bound.is_some(), "{explored:?}");
+                assert!(explored.schedules > 1_000.0, "{explored:?}");
+            }
+            Err(fallen) => {
+                let (schedule, failure, _) = *fallen;
+                let (trace, what) = (failure.trace.join("\n"), failure.what.join("\n"));
+                panic!("{trace}\n{what}\ncargo orderbus sim --schedule {schedule}")
+            }
+        }
+    }
+}
+
+#[test]
+fn a_schedule_runs_alone_and_tells_every_call() {
+    let topology = Arc::new(Topology::of_the_templates());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let _guard = runtime.enter();
+    for world in SmallWorld::ALL {
+        let trace = Schedule { world, choices: vec![1, 0, 1] }.replay(&topology).unwrap();
+        let has = |text: &str| trace.iter().any(|line| line.contains(text));
+        assert!(has("choice 1 of") && has("memory:RegisterOrder is answered"), "{trace:?}");
+        assert_eq!(trace, Schedule { world, choices: vec![1, 0, 1] }.replay(&topology).unwrap());
+    }
+}
+
+#[test]
 fn every_seed_of_the_budget_keeps_every_invariant() {
     let topology = Arc::new(Topology::of_the_templates());
     match search(&topology, 0, Budget::Seeds(SEEDS), 2) {
@@ -193,6 +230,9 @@ fn every_seed_of_the_budget_keeps_every_invariant() {
             // What never went wrong would prove nothing.
             for wrong in Wrong::ALL {
                 assert!(figures.wrong.get(&wrong).is_some_and(|count| *count > SEEDS / 100), "{wrong:?}");
+            }
+            for lie in Lie::ALL {
+                assert!(figures.lies.get(&lie).is_some_and(|count| *count > SEEDS / 100), "{lie:?}");
             }
         }
         Err(found) => {

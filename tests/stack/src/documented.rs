@@ -7,9 +7,25 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 /// Programs whose commands people type. A block of code that begins with one of them is a block of commands.
-const PROGRAMS: [&str; 16] = [
-    "aws", "cargo", "cd", "curl", "export", "git", "mypy", "node", "npm", "npx", "pip", "python3", "rustup",
-    "sam", "sh", "sudo",
+const PROGRAMS: [&str; 18] = [
+    "aws",
+    "aws-encryption-cli",
+    "cargo",
+    "cd",
+    "curl",
+    "export",
+    "git",
+    "mypy",
+    "node",
+    "npm",
+    "npx",
+    "pip",
+    "python3",
+    "rustup",
+    "sam",
+    "sed",
+    "sh",
+    "sudo",
 ];
 
 /// Every command of every page that people read, without its comment, and the places where it stands.
@@ -25,6 +41,15 @@ pub fn commands(root: &Path) -> Result<BTreeMap<String, Vec<String>>> {
         }
     }
     Ok(found)
+}
+
+/// Every command of one page, in the order in which people type them.
+///
+/// # Errors
+/// When the page cannot be read.
+pub fn commands_of_page(page: &Path) -> Result<Vec<String>> {
+    let text = fs::read_to_string(page).with_context(|| format!("cannot read {}", page.display()))?;
+    Ok(commands_of(&text).into_iter().map(|(_, command)| command).collect())
 }
 
 /// What pages say of our own commands in passing: `cargo orderbus …` within a sentence.

@@ -1,8 +1,10 @@
 use anyhow::Result;
 use aws::Sdk;
 use aws_credential_types::Credentials;
+use aws_sdk_dynamodb::error::BuildError;
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
+    AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection,
+    ProjectionType, ScalarAttributeType,
 };
 use orderbus::Progress;
 use orderbus::ministack::{MiniStack, REGION, free_port};
@@ -39,7 +41,7 @@ impl Judge {
     /// # Errors
     /// When it does not start.
     pub fn ministack() -> Result<Self> {
-        let progress = Progress::new(|line| eprintln!("{line}"));
+        let progress = Progress::new(|line| terminal::complain(line));
         let state = tempfile::Builder::new().prefix("orderbus-conformance-").tempdir()?;
         let process =
             MiniStack::start(&Tools::ready(&progress)?, state.path(), Some(free_port()?), &progress)?;
@@ -52,7 +54,7 @@ impl Judge {
     /// # Errors
     /// When it cannot be installed or does not start.
     pub fn dynamodb_local() -> Result<Self> {
-        let progress = Progress::new(|line| eprintln!("{line}"));
+        let progress = Progress::new(|line| terminal::complain(line));
         let process = DynamoDbLocal::start(&Tools::ready(&progress)?, &progress)?;
         let endpoint = process.endpoint();
         Self::new("dynamodb-local", endpoint, Process::DynamoDbLocal { _process: process })
@@ -93,12 +95,44 @@ impl Judge {
     /// # Errors
     /// When it is refused.
     pub fn table(&self, name: &str, key: &str) -> Result<String> {
-        let attribute = AttributeDefinition::builder().attribute_name(key);
-        let attribute = attribute.attribute_type(ScalarAttributeType::S).build()?;
-        let schema = KeySchemaElement::builder().attribute_name(key).key_type(KeyType::Hash).build()?;
         let request = self.sdk.dynamodb().create_table().table_name(name);
-        let request = request.attribute_definitions(attribute).key_schema(schema);
+        let request = request.attribute_definitions(attribute(key)?).key_schema(hash_key(key)?);
         self.wait(request.billing_mode(BillingMode::PayPerRequest).send())?;
         Ok(name.to_owned())
     }
+
+    /// Creates the table of the read model, as template.yaml does.
+    ///
+    /// # Errors
+    /// When it is refused.
+    pub fn table_of_facts(&self, name: &str) -> Result<String> {
+        let by_time = GlobalSecondaryIndex::builder()
+            .index_name("by-time")
+            .key_schema(hash_key("order_id")?)
+            .key_schema(range_key("by_time")?)
+            .projection(Projection::builder().projection_type(ProjectionType::All).build())
+            .build()?;
+        let request = self.sdk.dynamodb().create_table().table_name(name);
+        let request = request
+            .attribute_definitions(attribute("order_id")?)
+            .attribute_definitions(attribute("fact")?)
+            .attribute_definitions(attribute("by_time")?)
+            .key_schema(hash_key("order_id")?)
+            .key_schema(range_key("fact")?)
+            .global_secondary_indexes(by_time);
+        self.wait(request.billing_mode(BillingMode::PayPerRequest).send())?;
+        Ok(name.to_owned())
+    }
+}
+
+fn attribute(name: &str) -> Result<AttributeDefinition, BuildError> {
+    AttributeDefinition::builder().attribute_name(name).attribute_type(ScalarAttributeType::S).build()
+}
+
+fn hash_key(name: &str) -> Result<KeySchemaElement, BuildError> {
+    KeySchemaElement::builder().attribute_name(name).key_type(KeyType::Hash).build()
+}
+
+fn range_key(name: &str) -> Result<KeySchemaElement, BuildError> {
+    KeySchemaElement::builder().attribute_name(name).key_type(KeyType::Range).build()
 }

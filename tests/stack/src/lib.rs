@@ -5,6 +5,7 @@ pub mod chaos;
 mod copy;
 pub mod documented;
 mod dynamodb_local;
+pub mod gateway;
 mod inbox;
 mod judge;
 pub mod ways;
@@ -16,6 +17,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use aws_sdk_sqs::types::Message;
 use contracts::{Line, Money, OrderRequest, Personal};
 use domain::{Sku, StockLevel};
 use nix::sys::signal::{Signal, kill};
@@ -73,7 +75,7 @@ impl TestStack {
             build: true,
             functions_endpoint,
         };
-        let local = LocalStack::start(&options, &Progress::new(|line| eprintln!("{line}")))?;
+        let local = LocalStack::start(&options, &Progress::new(|line| terminal::complain(line)))?;
         let api = local.api()?;
         let runtime = Builder::new_current_thread().enable_all().build()?;
         Ok(Self { local, api, runtime, state })
@@ -161,6 +163,22 @@ impl TestStack {
         let request = self.local.stack().sdk().sqs().list_queues().queue_name_prefix(format!("{name}-"));
         let queues = self.wait(request.send())?;
         queues.queue_urls().first().cloned().with_context(|| format!("no queue {name}"))
+    }
+
+    /// The reason codes of some messages that consumers set aside, each message once in ten minutes.
+    ///
+    /// # Errors
+    /// When the queue does not answer.
+    pub fn take_reasons(&self) -> Result<Vec<String>> {
+        let queue = self.local.stack().output("QuarantineQueueUrl")?;
+        let request = self.local.stack().sdk().sqs().receive_message().queue_url(queue);
+        let request =
+            request.max_number_of_messages(10).visibility_timeout(600).message_attribute_names("All");
+        let messages = self.wait(request.send())?.messages.unwrap_or_default();
+        let reason = |message: &Message| {
+            message.message_attributes()?.get("reasonCode")?.string_value().map(str::to_owned)
+        };
+        Ok(messages.iter().filter_map(reason).collect())
     }
 
     /// Sets one variable of a function, named by its stack and logical id, as a deployment would. Returns what it was.

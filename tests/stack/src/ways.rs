@@ -29,8 +29,8 @@ pub enum Way {
     CalledOff,
     /// Called off before anybody heard of it.
     CalledOffBefore,
-    /// Paid with the wrong amount.
-    Underpaid,
+    /// Paid after it was called off.
+    PaidLate,
     /// Put on the bus although it breaks the rules of orders.
     BreaksRules,
 }
@@ -52,7 +52,7 @@ pub enum End {
     CalledOff,
     /// The customer called it off in advance.
     CalledOffBefore,
-    /// The payment was not the one that was asked for, and went back.
+    /// The payment came after the customer had called it off, and went back.
     Refunded,
 }
 
@@ -66,7 +66,7 @@ impl Way {
         Self::Declined,
         Self::CalledOff,
         Self::CalledOffBefore,
-        Self::Underpaid,
+        Self::PaidLate,
         Self::BreaksRules,
     ];
 
@@ -81,7 +81,7 @@ impl Way {
             Self::Declined => "declined",
             Self::CalledOff => "called off",
             Self::CalledOffBefore => "called off before",
-            Self::Underpaid => "underpaid",
+            Self::PaidLate => "paid late",
             Self::BreaksRules => "breaks rules",
         }
     }
@@ -95,7 +95,7 @@ impl Way {
             Self::OutOfStock => order_of(SOLD_OUT, 1, 1_000),
             Self::Contended => order_of(CONTENDED, 1, 1_000),
             Self::Declined => order_of(sku, 1, 1_013),
-            Self::CalledOff | Self::CalledOffBefore | Self::Underpaid => order_of(sku, 1, 1_017),
+            Self::CalledOff | Self::CalledOffBefore | Self::PaidLate => order_of(sku, 1, 1_017),
             Self::BreaksRules => {
                 let mut order = order_of(sku, 1, 1_000);
                 order.total.amount_minor += 1;
@@ -115,7 +115,7 @@ impl Way {
             Self::Declined => &[End::Declined],
             Self::CalledOff => &[End::CalledOff],
             Self::CalledOffBefore => &[End::CalledOffBefore],
-            Self::Underpaid => &[End::Refunded],
+            Self::PaidLate => &[End::Refunded],
             Self::BreaksRules => &[End::BrokenRules],
         }
     }
@@ -155,7 +155,7 @@ impl End {
         use EventType::{
             CancellationRequested, OrderAccepted, OrderCancelled, OrderConfirmed, OrderPlaced, OrderRejected,
             ParcelPickedUp, PaymentCaptured, PaymentFailed, PaymentRequested, RefundRequested,
-            ShipmentScheduled, StockRejected, StockReleased, StockReserved,
+            ShipmentDeparted, ShipmentScheduled, StockRejected, StockReleased, StockReserved,
         };
         let own: &[EventType] = match self {
             Self::Scheduled => &[
@@ -174,6 +174,7 @@ impl End {
                 OrderConfirmed,
                 ShipmentScheduled,
                 ParcelPickedUp,
+                ShipmentDeparted,
             ],
             Self::OutOfStock => &[OrderAccepted, StockRejected, OrderRejected],
             Self::BrokenRules => &[OrderRejected],
@@ -198,6 +199,7 @@ impl End {
                 OrderAccepted,
                 StockReserved,
                 PaymentRequested,
+                CancellationRequested,
                 PaymentCaptured,
                 RefundRequested,
                 OrderCancelled,

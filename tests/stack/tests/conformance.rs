@@ -17,14 +17,17 @@ use aws::{
     SfnPaymentTasks, SnsFulfilmentCentre, SqsMessageQueue, SqsQuarantine,
 };
 use aws_sdk_athena::types::{QueryExecutionState, ResultConfiguration, WorkGroupConfiguration};
+use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_eventbridge::types::Target;
 use aws_sdk_sfn::operation::describe_execution::DescribeExecutionOutput;
 use aws_sdk_sfn::types::ExecutionStatus;
 use aws_sdk_sqs::types::Message;
-use contracts::Outbound;
+use contracts::{Money, OrderAccepted, Outbound, Reason};
+use domain::{EventId, OrderId, Outcome, Settlement, Timestamp};
+use memory::MemoryOrderStore;
 use ports::{
-    LakeQueries, LakeQuery, Notice, Parameter, PaymentTasks, PortError, Quarantined, TaskReply,
-    attempt_carried, conformance,
+    LakeQueries, LakeQuery, Notice, OrderDecision, OrderStore, Parameter, PaymentTasks, PortError,
+    Quarantined, Registration, TaskReply, attempt_carried, conformance,
 };
 use serde_json::{Value, json};
 use stack_tests::{Inbox, Judge};
@@ -48,10 +51,109 @@ fn the_stores_conform(judge: &Judge) {
     judge.wait(conformance::contended_stock(&stock, judge.name()));
     let shipments = DynamoDbShipmentStore::new(client(), judge.table("shipments", "order_id").unwrap());
     judge.wait(conformance::shipment_store(&shipments, judge.name()));
-    let views = DynamoDbOrderViewStore::new(client(), judge.table("views", "order_id").unwrap());
+    let views = DynamoDbOrderViewStore::new(client(), judge.table_of_facts("views").unwrap());
     judge.wait(conformance::order_view_store(&views, judge.name()));
     let events = DynamoDbEventLedger::new(client(), judge.table("events", "event_id").unwrap());
     judge.wait(conformance::event_ledger(&events, judge.name()));
+}
+
+#[test]
+fn the_state_machine_claims_as_its_model_does_on_ministack() {
+    the_state_machine_claims_as_its_model_does(&Judge::ministack().unwrap());
+}
+
+#[test]
+fn the_state_machine_claims_as_its_model_does_on_dynamodb_local() {
+    the_state_machine_claims_as_its_model_does(&Judge::dynamodb_local().unwrap());
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Step {
+    Accept,
+    Reject,
+    Cancel,
+    /// By one of two executions.
+    Claim(&'static str),
+}
+
+/// Every way in which four of the steps can follow one another.
+fn the_state_machine_claims_as_its_model_does(judge: &Judge) {
+    const ALL: [Step; 5] =
+        [Step::Accept, Step::Reject, Step::Cancel, Step::Claim("first"), Step::Claim("second")];
+    let table = judge.table("orders", "order_id").unwrap();
+    let deployed = DynamoDbOrderStore::new(judge.sdk().dynamodb(), table.clone());
+    let model = MemoryOrderStore::default();
+    let decided_by = EventId::parse("placed").unwrap();
+    let settlement = Settlement {
+        outcome: Outcome::Cancelled,
+        decided_by: decided_by.clone(),
+        decided_at: Timestamp::from_unix_ms(1),
+    };
+    let mut asked = 0;
+    for number in 0..ALL.len().pow(4) {
+        let steps = [0, 1, 2, 3].map(|place| ALL[number / ALL.len().pow(place) % ALL.len()]);
+        let order_id = OrderId::parse(&format!("o-{number}")).unwrap();
+        for step in steps {
+            let decision = match step {
+                Step::Accept => accepted(&order_id),
+                Step::Reject => OrderDecision::Rejected(vec![Reason::new("total_mismatch", "it is not")]),
+                Step::Cancel => {
+                    judge.wait(deployed.settle(&order_id, &settlement, &[])).unwrap();
+                    judge.wait(model.settle(&order_id, &settlement, &[])).unwrap();
+                    continue;
+                }
+                Step::Claim(execution) => {
+                    let is_claimed = claim(judge, &table, &order_id, execution);
+                    assert_eq!(is_claimed, model.claim(&order_id, execution).is_some(), "{steps:?}");
+                    continue;
+                }
+            };
+            let (order_id, decided_by) = (order_id.clone(), decided_by.clone());
+            let decided_at = Timestamp::from_unix_ms(1);
+            let registration = Registration { order_id, decision, decided_by, decided_at };
+            judge.wait(deployed.register(&registration)).unwrap();
+            judge.wait(model.register(&registration)).unwrap();
+        }
+        let found = judge.wait(deployed.find(&order_id)).unwrap();
+        assert_eq!(found, judge.wait(model.find(&order_id)).unwrap(), "{steps:?}");
+        asked += usize::from(found.is_some_and(|record| record.payment_asked));
+    }
+    assert!(asked > 50, "the payment of {asked} orders alone was asked for");
+}
+
+fn accepted(order_id: &OrderId) -> OrderDecision {
+    let total = Money { amount_minor: 200, currency: "EUR".to_owned() };
+    let (order_id, customer_id) = (order_id.as_str().to_owned(), "c-1".to_owned());
+    let order = OrderAccepted { order_id, customer_id, lines: vec![], total };
+    let personal = stack_tests::order_of("MUG", 1, 200).personal;
+    OrderDecision::Accepted { order: Box::new(order), personal: Box::new(personal) }
+}
+
+/// Does what the state `ClaimOrder` does. False when its condition fails.
+fn claim(judge: &Judge, table: &str, order_id: &OrderId, execution: &str) -> bool {
+    // The deployment puts the settings in.
+    let machine = include_str!("../../../statemachines/checkout.asl.json");
+    let machine = machine.replace("${PaymentTimeoutSeconds}", "900");
+    let machine: Value = serde_json::from_str(&machine).unwrap();
+    let arguments = &machine["States"]["ClaimOrder"]["Arguments"];
+    let text = |name: &str| arguments[name].as_str().unwrap();
+    let mut request = judge
+        .sdk()
+        .dynamodb()
+        .update_item()
+        .table_name(table)
+        .key("order_id", AttributeValue::S(order_id.as_str().to_owned()))
+        .update_expression(text("UpdateExpression"))
+        .condition_expression(text("ConditionExpression"));
+    for (name, value) in arguments["ExpressionAttributeValues"].as_object().unwrap() {
+        let value = if name == ":me" { execution } else { value["S"].as_str().unwrap() };
+        request = request.expression_attribute_values(name, AttributeValue::S(value.to_owned()));
+    }
+    match judge.wait(request.send()) {
+        Ok(_) => true,
+        Err(error) if error.as_service_error().unwrap().is_conditional_check_failed_exception() => false,
+        Err(error) => panic!("{error:?}"),
+    }
 }
 
 #[test]

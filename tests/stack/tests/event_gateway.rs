@@ -7,82 +7,12 @@
     reason = "a test that cannot go on has failed"
 )]
 
-use std::process::Command;
-
 use aws_sdk_eventbridge::types::Target;
 use contracts::EventType;
-use orderbus::{http, publish};
+use orderbus::publish;
 use serde_json::{Value, json};
-use stack_tests::{Inbox, TestStack};
-
-const ACCOUNT: &str = "000000000000";
-const BATCH: &str = "application/cloudevents-batch+json";
-
-/// Whoever signs a request.
-struct Signer {
-    access_key: String,
-    secret_key: String,
-    session_token: Option<String>,
-}
-
-/// What IAM or STS answers to a request in its query protocol.
-fn ask(stack: &TestStack, service: &str, query: &str) -> String {
-    let scope = format!(
-        "AWS4-HMAC-SHA256 Credential=test/20260131/us-east-1/{service}/aws4_request, SignedHeaders=host, Signature=0"
-    );
-    let headers = [("content-type", "application/x-www-form-urlencoded"), ("authorization", scope.as_str())];
-    let answer = http::post(&stack.local().ministack().endpoint(), &headers, query).unwrap();
-    assert_eq!(answer.status, 200, "{query}: {}", answer.body);
-    answer.body
-}
-
-fn element(answer: &str, name: &str) -> Option<String> {
-    let rest = answer.split_once(&format!("<{name}>"))?.1;
-    Some(rest.split_once('<')?.0.to_owned())
-}
-
-fn signer(answer: &str) -> Signer {
-    Signer {
-        access_key: element(answer, "AccessKeyId").unwrap(),
-        secret_key: element(answer, "SecretAccessKey").unwrap(),
-        session_token: element(answer, "SessionToken"),
-    }
-}
-
-fn user(stack: &TestStack, name: &str) -> Signer {
-    ask(stack, "iam", &format!("Action=CreateUser&Version=2010-05-08&UserName={name}"));
-    signer(&ask(stack, "iam", &format!("Action=CreateAccessKey&Version=2010-05-08&UserName={name}")))
-}
-
-fn role(stack: &TestStack, name: &str) -> Signer {
-    let trust = "%7B%22Version%22%3A%222012-10-17%22%2C%22Statement%22%3A%5B%5D%7D";
-    let created = format!(
-        "Action=CreateRole&Version=2010-05-08&Path=%2Fcarriers%2F&RoleName={name}&AssumeRolePolicyDocument={trust}"
-    );
-    let arn = element(&ask(stack, "iam", &created), "Arn").unwrap();
-    assert_eq!(arn, format!("arn:aws:iam::{ACCOUNT}:role/carriers/{name}"));
-    let assumed = format!("Action=AssumeRole&Version=2011-06-15&RoleArn={arn}&RoleSessionName=session-1");
-    signer(&ask(stack, "sts", &assumed))
-}
-
-/// Status and body, as `curl` gets them.
-fn hand_in(stack: &TestStack, signer: Option<&Signer>, content_type: &str, body: &Value) -> (u16, Value) {
-    let mut curl = Command::new("curl");
-    curl.args(["--silent", "--show-error", "--noproxy", "*", "--write-out", "\n%{http_code}"]);
-    if let Some(Signer { access_key, secret_key, session_token }) = signer {
-        curl.args(["--aws-sigv4", "aws:amz:us-east-1:execute-api"]);
-        curl.args(["--user", &format!("{access_key}:{secret_key}")]);
-        if let Some(token) = session_token {
-            curl.args(["--header", &format!("x-amz-security-token: {token}")]);
-        }
-    }
-    curl.args(["--header", &format!("content-type: {content_type}"), "--data-binary", &body.to_string()]);
-    let output = curl.arg(format!("{}/events", stack.api().url())).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let text = String::from_utf8(output.stdout).unwrap();
-    let (body, status) = text.rsplit_once('\n').unwrap();
-    (status.parse().unwrap(), serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {body}")))
-}
+use stack_tests::gateway::{ACCOUNT, BATCH, Signer, hand_in, post};
+use stack_tests::{Inbox, TestStack, order_of};
 
 fn event(event_type: EventType, id: &str) -> Value {
     let mut event = publish::golden(event_type).unwrap()["detail"].take();
@@ -119,8 +49,9 @@ fn other_systems_publish_what_is_theirs_each_event_once() {
         "payments=arn:aws:iam::{ACCOUNT}:user/provider,shipping=arn:aws:iam::{ACCOUNT}:role/carriers/Carrier"
     );
     let stack = TestStack::deploy(&[("GatewayProducers", &producers)]).unwrap();
-    let (provider, stranger) = (user(&stack, "provider"), user(&stack, "stranger"));
-    let carrier = role(&stack, "Carrier");
+    let (provider, stranger) =
+        (Signer::user(&stack, "provider").unwrap(), Signer::user(&stack, "stranger").unwrap());
+    let carrier = Signer::role(&stack, "/carriers/", "Carrier").unwrap();
     let inbox = stack.wait(async {
         let inbox = Inbox::create(stack.local().stack().sdk().sqs(), "handed-in").await.unwrap();
         let (events, bus) =
@@ -137,11 +68,10 @@ fn other_systems_publish_what_is_theirs_each_event_once() {
 
     // Nobody without a signature, with a key that nobody has, or whom no parameter names.
     let failed = event(EventType::PaymentFailed, "gw-1");
-    assert_eq!(hand_in(&stack, None, BATCH, &json!([failed])).0, 403);
-    let invented =
-        Signer { access_key: "AKIAINVENTED".to_owned(), secret_key: "x".to_owned(), session_token: None };
+    assert_eq!(hand_in(&stack, None, BATCH, &json!([failed])).unwrap().0, 403);
+    let invented = Signer::of_key("AKIAINVENTED", "x");
     for signer in [&invented, &stranger] {
-        let (status, body) = hand_in(&stack, Some(signer), BATCH, &json!([failed]));
+        let (status, body) = hand_in(&stack, Some(signer), BATCH, &json!([failed])).unwrap();
         assert_eq!((status, &body["status"]), (403, &json!(403)), "{body}");
     }
 
@@ -154,7 +84,7 @@ fn other_systems_publish_what_is_theirs_each_event_once() {
     let order = event(EventType::OrderPlaced, "gw-4");
     let fifth = event(EventType::PaymentFailed, "gw-5");
     let batch = json!([failed, status_changed, broken, failed, another, order, fifth]);
-    let (status, body) = hand_in(&stack, Some(&provider), BATCH, &batch);
+    let (status, body) = hand_in(&stack, Some(&provider), BATCH, &batch).unwrap();
     assert_eq!(status, 207);
     let expected = [
         "202 accepted",
@@ -169,17 +99,45 @@ fn other_systems_publish_what_is_theirs_each_event_once() {
     assert_eq!(body["events"][2]["errors"][0]["field"], "data.reason", "{body}");
 
     // Again: duplicates. As one event, as the carrier: its own, and no more.
-    let (status, body) = hand_in(&stack, Some(&provider), BATCH, &json!([failed, fifth]));
+    let (status, body) = hand_in(&stack, Some(&provider), BATCH, &json!([failed, fifth])).unwrap();
     assert_eq!((status, fates(&body)), (202, vec!["202 duplicate".to_owned(); 2]));
     let one = "application/cloudevents+json";
-    let (status, body) = hand_in(&stack, Some(&carrier), one, &status_changed);
+    let (status, body) = hand_in(&stack, Some(&carrier), one, &status_changed).unwrap();
     assert_eq!((status, fates(&body)), (202, vec!["202 accepted".to_owned()]), "{body}");
-    assert_eq!(hand_in(&stack, Some(&carrier), one, &event(EventType::PaymentFailed, "gw-6")).0, 403);
-    assert_eq!(hand_in(&stack, Some(&carrier), one, &event(EventType::DeliveryStatusChanged, "gw-1")).0, 409);
-    assert_eq!(hand_in(&stack, Some(&carrier), "text/plain", &status_changed).0, 415);
+    assert_eq!(
+        hand_in(&stack, Some(&carrier), one, &event(EventType::PaymentFailed, "gw-6")).unwrap().0,
+        403
+    );
+    // An id belongs to its producer: the carrier's gw-1 is another one. What names a producer is refused.
+    let claimed = event(EventType::DeliveryStatusChanged, "gw-1");
+    assert_eq!(hand_in(&stack, Some(&carrier), one, &claimed).unwrap().0, 202);
+    let mut forged = event(EventType::DeliveryStatusChanged, "gw-7");
+    forged["producer"] = "provider".into();
+    assert_eq!(hand_in(&stack, Some(&carrier), one, &forged).unwrap().0, 422);
+    assert_eq!(hand_in(&stack, Some(&carrier), "text/plain", &status_changed).unwrap().0, 415);
 
     let last = event(EventType::SignatureCollected, "gw-last");
-    assert_eq!(hand_in(&stack, Some(&carrier), one, &last).0, 202);
+    assert_eq!(hand_in(&stack, Some(&carrier), one, &last).unwrap().0, 202);
     let heard = stack.wait(heard(&inbox, "gw-last"));
-    assert_eq!(heard, ["gw-1", "gw-2", "gw-5", "gw-last"], "what was accepted, once each, and nothing else");
+    let expected = ["gw-1", "gw-1", "gw-2", "gw-5", "gw-last"];
+    assert_eq!(heard, expected, "what was accepted, once each, and nothing else");
+}
+
+#[test]
+fn two_callers_with_one_key_place_two_orders() {
+    let stack = TestStack::deploy(&[("ApiAuthorization", "AWS_IAM")]).unwrap();
+    let place = |signer: Option<&Signer>| {
+        let headers = [("content-type", "application/json"), ("idempotency-key", "k-1")];
+        let order = serde_json::to_string(&order_of("MUG", 1, 1_000)).unwrap();
+        post(&stack, signer, "/orders", &headers, &order).unwrap()
+    };
+    assert_eq!(place(None).0, 403);
+    let callers = ["storefront", "marketplace"].map(|name| Signer::user(&stack, name).unwrap());
+    let [first, second] = callers.each_ref().map(|caller| {
+        let (status, body) = place(Some(caller));
+        assert_eq!(status, 202, "{body}");
+        body["orderId"].as_str().unwrap().to_owned()
+    });
+    assert_ne!(first, second);
+    assert_eq!(place(Some(&callers[0])).1["orderId"], first.as_str(), "again, it is the same order");
 }

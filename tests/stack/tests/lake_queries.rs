@@ -25,6 +25,7 @@ use stack_tests::{TestStack, eventually};
 
 const PATIENCE: Duration = Duration::from_secs(150);
 const LAKE_API: &str = "orderbus-local-LakeApiFunction";
+const OWN_ACCOUNT: &str = "000000000000";
 /// Of people that the orders name, and of what waits for a payment.
 const SECRET: [&str; 4] = ["Ada Example", "ada@example.com", "1 Analytical Row", "taskToken"];
 const WAYS: [Way; 12] = [
@@ -146,43 +147,88 @@ fn quarantine_one(stack: &TestStack) -> (String, String, String) {
 /// What begins the ids of events that are not what they say.
 const CLAIMED: &str = "claimed-";
 
-/// Events in the lake that no order came to: of others than their type says, and such as a consumer sets aside. Source and
-/// type of each.
-fn what_others_claim(stack: &TestStack, orders: &[Value]) -> Vec<(&'static str, &'static str)> {
-    let (confirmed, cancelled, rejected) = (
+/// Events in the lake that no order came to. Source and type of each, and what the reports leave out because of it: report,
+/// SKU, currency and how often.
+struct Claims {
+    events: Vec<(&'static str, &'static str)>,
+    left_out: Vec<(&'static str, Option<&'static str>, Option<&'static str>, i64)>,
+}
+
+/// Puts such into the lake: of others than their type says, what a consumer sets aside, and what few readers hold.
+fn what_others_claim(stack: &TestStack, orders: &[Value]) -> Claims {
+    const OTHER_ACCOUNT: &str = "444455556666";
+    let (confirmed, cancelled, rejected, departed) = (
         EventType::OrderConfirmed.as_str(),
         EventType::OrderCancelled.as_str(),
         EventType::StockRejected.as_str(),
+        EventType::ShipmentDeparted.as_str(),
     );
-    let line = |quantity: Value| json!({"sku": SKUS[0], "quantity": quantity, "unitPrice": {"amountMinor": 100_000, "currency": "EUR"}});
-    let claims = [
-        ("shipping", confirmed, json!({"lines": [line(json!(1_000))]})),
-        ("shipping", cancelled, json!({"reason": {"code": "claimed"}})),
-        ("shipping", rejected, json!({"shortages": [{"sku": SKUS[0], "requested": 9, "available": 0}]})),
-        ("orders", confirmed, json!({"lines": "many"})),
-        ("orders", confirmed, json!({"lines": [line(json!("many")), line(json!(null))]})),
-        ("inventory", rejected, json!({"shortages": {"sku": SKUS[0]}})),
+    let (captured, signed) = (EventType::PaymentCaptured.as_str(), EventType::SignatureCollected.as_str());
+    let sku = SKUS[0];
+    let line = |quantity: &str, price: &str| {
+        format!(
+            r#"{{"sku":"{sku}","quantity":{quantity},"unitPrice":{{"amountMinor":{price},"currency":"EUR"}}}}"#
+        )
+    };
+    let lines = |lines: &[String]| format!(r#"{{"lines":[{}]}}"#, lines.join(","));
+    let short = |of: &str| format!(r#"{{"shortages":[{of}]}}"#);
+    let deep = format!(r#"{{"lines":{}{}}}"#, "[".repeat(1_000), "]".repeat(1_000));
+    let fair = lines(&[line("1000", "100000")]);
+    let fair_shortage = short(&format!(r#"{{"sku":"{sku}","requested":9,"available":0}}"#));
+    let empty = || "{}".to_owned();
+    let big = "9000000000000000000";
+    let claims: Vec<(&str, &'static str, &'static str, String)> = vec![
+        // Of a source that is not the type's, and of another account: they count nowhere.
+        (OWN_ACCOUNT, "shipping", confirmed, fair.clone()),
+        (OWN_ACCOUNT, "shipping", cancelled, r#"{"reason":{"code":"claimed"}}"#.to_owned()),
+        (OWN_ACCOUNT, "shipping", rejected, fair_shortage.clone()),
+        (OTHER_ACCOUNT, "orders", confirmed, fair),
+        (OTHER_ACCOUNT, "orders", cancelled, r#"{"reason":{"code":"claimed"}}"#.to_owned()),
+        (OTHER_ACCOUNT, "inventory", rejected, fair_shortage),
+        (OTHER_ACCOUNT, "shipping", departed, empty()),
+        // What others may say, but of an order of ours that asked for no money yet and has not left.
+        (OTHER_ACCOUNT, "payments", captured, empty()),
+        (OTHER_ACCOUNT, "shipping", signed, empty()),
+        // Ours by account, and impossible: left out, and counted.
+        (OWN_ACCOUNT, "orders", confirmed, r#"{"lines":"many"}"#.to_owned()),
         (
+            OWN_ACCOUNT,
+            "orders",
+            confirmed,
+            lines(&[line("\"many\"", "1"), line("null", "1"), line(big, big)]),
+        ),
+        (
+            OWN_ACCOUNT,
+            "orders",
+            confirmed,
+            lines(&[line("9999", "9007199254740991"), line("0", "1"), line("1e400", "1")]),
+        ),
+        (OWN_ACCOUNT, "orders", confirmed, r#"{"lines":[{"sku":"\ud83d"}]}"#.to_owned()),
+        (OWN_ACCOUNT, "orders", confirmed, deep),
+        (OWN_ACCOUNT, "inventory", rejected, format!(r#"{{"shortages":{{"sku":"{sku}"}}}}"#)),
+        (
+            OWN_ACCOUNT,
             "inventory",
             rejected,
-            json!({"shortages": [{"sku": SKUS[0], "requested": [], "available": 1}, null]}),
+            short(&format!(
+                r#"{{"sku":"{sku}","requested":[],"available":1}},null,{{"sku":"{sku}","requested":9223372036854775807,"available":-1}}"#
+            )),
         ),
     ];
+    // An order that was refused for lack of stock: nobody was asked for money, and nothing left.
+    let refused = orders.iter().find(|order| of_type(order, EventType::StockRejected).is_some()).unwrap();
     let placed = of_type(&orders[0], EventType::OrderPlaced).unwrap();
-    let body = |(number, (source, event_type, data)): (usize, &(&str, &str, Value))| {
-        let id = format!("{CLAIMED}{number}");
-        json!({
-            "version": "0", "id": id, "detail-type": event_type, "source": source, "account": "000000000000",
-            "time": "2026-01-31T12:00:00Z", "region": "us-east-1", "resources": [],
-            "detail": {
-                "specversion": "1.0", "id": id, "source": source, "type": event_type, "time": placed["time"],
-                "subject": orders[0]["orderId"], "data": data,
-            },
-        })
-        .to_string()
+    let body = |(number, (account, source, event_type, data)): (usize, &(&str, &str, &str, String))| {
+        let (id, time) = (format!("{CLAIMED}{number}"), placed["time"].as_str().unwrap());
+        let order = if [captured, signed].contains(event_type) { refused } else { &orders[0] };
+        let subject = order["orderId"].as_str().unwrap();
+        format!(
+            r#"{{"version":"0","id":"{id}","detail-type":"{event_type}","source":"{source}","account":"{account}","time":"{time}","region":"us-east-1","resources":[],"detail":{{"specversion":"1.0","id":"{id}","source":"{source}","type":"{event_type}","time":"{time}","subject":"{subject}","data":{data}}}}}"#
+        )
     };
     let bodies: Vec<String> = claims.iter().enumerate().map(body).collect();
-    let rows = bodies.iter().map(|body| match ::lake::Message::read(body) {
+    let delivery = ::lake::Delivery { own_account: Some(OWN_ACCOUNT), arrived_at: None };
+    let rows = bodies.iter().map(|body| match ::lake::Message::read(body, delivery) {
         ::lake::Message::Event(row) => *row,
         other => panic!("{other:?}"),
     });
@@ -191,7 +237,15 @@ fn what_others_claim(stack: &TestStack, orders: &[Value]) -> Vec<(&'static str, 
     let bucket = stack.local().stack().output("LakeBucketName").unwrap();
     let request = stack.local().stack().sdk().s3().put_object().bucket(bucket).key(key).body(object.into());
     stack.wait(request.send()).unwrap();
-    claims.iter().map(|(source, event_type, _)| (*source, *event_type)).collect()
+    Claims {
+        events: claims.iter().map(|(_, source, event_type, _)| (*source, *event_type)).collect(),
+        left_out: vec![
+            ("revenue", Some(sku), Some("EUR"), 6),
+            ("revenue", None, None, 3),
+            ("stock-outs", Some(sku), None, 2),
+            ("stock-outs", None, None, 2),
+        ],
+    }
 }
 
 fn at(event: &Value) -> Timestamp {
@@ -224,11 +278,16 @@ type Figures = BTreeMap<&'static str, Vec<Value>>;
 fn figures(
     orders: &[Value],
     (consumer, reason, quarantined_on): &(String, String, String),
-    others: &[(&str, &str)],
+    claims: &Claims,
 ) -> Figures {
     let placed_on = |order: &Value| day(of_type(order, EventType::OrderPlaced).unwrap()).to_owned();
     let lines = |order: &Value| order["lines"].as_array().unwrap().clone();
     let mut figures = Figures::new();
+    let claimed_on = day(of_type(&orders[0], EventType::OrderPlaced).unwrap());
+    let left_out = |report: &str| {
+        let of_report: Vec<_> = claims.left_out.iter().filter(|(of, ..)| *of == report).copied().collect();
+        of_report.into_iter().map(|(_, sku, currency, count)| (sku, currency, count))
+    };
 
     let mut statuses = Count::default();
     orders.iter().for_each(|order| {
@@ -243,7 +302,7 @@ fn figures(
         ("paid", EventType::PaymentCaptured),
         ("confirmed", EventType::OrderConfirmed),
         ("shipment scheduled", EventType::ShipmentScheduled),
-        ("shipped", EventType::ParcelPickedUp),
+        ("shipped", EventType::ShipmentDeparted),
         ("delivered", EventType::SignatureCollected),
     ];
     let furthest =
@@ -267,15 +326,15 @@ fn figures(
 
     let mut durations: BTreeMap<String, Vec<i64>> = BTreeMap::new();
     for order in orders {
-        if let Some(picked_up) = of_type(order, EventType::ParcelPickedUp) {
+        if let Some(departed) = of_type(order, EventType::ShipmentDeparted) {
             let placed = at(of_type(order, EventType::OrderPlaced).unwrap());
-            durations.entry(placed_on(order)).or_default().push(at(picked_up).unix_ms() - placed.unix_ms());
+            durations.entry(placed_on(order)).or_default().push(at(departed).unix_ms() - placed.unix_ms());
         }
     }
     let times = durations.into_iter().map(|(day, mut durations)| {
         durations.sort_unstable();
         let percentile = |percent: usize| durations[(percent * durations.len()).div_ceil(100) - 1];
-        json!({"day": day, "orders": durations.len(), "p50_ms": percentile(50), "p90_ms": percentile(90), "p99_ms": percentile(99)})
+        json!({"day": day, "orders": durations.len(), "p50_ms": percentile(50), "p90_ms": percentile(90), "p99_ms": percentile(99), "left_out": 0})
     });
     figures.insert("time-to-ship", times.collect());
 
@@ -289,8 +348,14 @@ fn figures(
             let (quantity, price) =
                 (line["quantity"].as_i64().unwrap(), line["unitPrice"]["amountMinor"].as_i64().unwrap());
             let key = json!({"day": day, "sku": line["sku"], "currency": line["unitPrice"]["currency"]});
-            revenue.add(key, [("orders", 1), ("quantity", quantity), ("revenue_minor", quantity * price)]);
+            let values =
+                [("orders", 1), ("quantity", quantity), ("revenue_minor", quantity * price), ("left_out", 0)];
+            revenue.add(key, values);
         }
+    }
+    for (sku, currency, count) in left_out("revenue") {
+        let key = json!({"day": claimed_on, "sku": sku, "currency": currency});
+        revenue.add(key, [("orders", 0), ("quantity", 0), ("revenue_minor", 0), ("left_out", count)]);
     }
     figures.insert("revenue", revenue.rows());
 
@@ -300,8 +365,14 @@ fn figures(
             let number = |name: &str| shortage[name].as_i64().unwrap();
             let missing = number("requested") - number("available");
             let key = json!({"day": day(event), "sku": shortage["sku"]});
-            stock_outs.add(key, [("orders", 1), ("requested", number("requested")), ("missing", missing)]);
+            let values =
+                [("orders", 1), ("requested", number("requested")), ("missing", missing), ("left_out", 0)];
+            stock_outs.add(key, values);
         }
+    }
+    for (sku, _, count) in left_out("stock-outs") {
+        let values = [("orders", 0), ("requested", 0), ("missing", 0), ("left_out", count)];
+        stock_outs.add(json!({"day": claimed_on, "sku": sku}), values);
     }
     figures.insert("stock-outs", stock_outs.rows());
 
@@ -315,9 +386,8 @@ fn figures(
         let source = event["type"].as_str().unwrap().split('.').next().unwrap();
         events.add(json!({"day": day(event), "source": source, "type": event["type"]}), [("events", 1)]);
     }
-    for (source, event_type) in others {
-        let on = day(of_type(&orders[0], EventType::OrderPlaced).unwrap());
-        events.add(json!({"day": on, "source": source, "type": event_type}), [("events", 1)]);
+    for (source, event_type) in &claims.events {
+        events.add(json!({"day": claimed_on, "source": source, "type": event_type}), [("events", 1)]);
     }
     let quarantined = EventType::EventQuarantined;
     events.add(
@@ -336,8 +406,9 @@ impl Count {
     fn add<const N: usize>(&mut self, key: Value, values: [(&str, i64); N]) {
         let members: &Map<String, Value> = key.as_object().unwrap();
         let order = ["day", "source", "sku", "currency", "ending", "consumer", "reason", "status", "type"];
-        let sorted =
-            order.iter().filter_map(|name| members.get(*name)).map(|text| text.as_str().unwrap().to_owned());
+        // What is null comes last.
+        let text = |value: &Value| value.as_str().unwrap_or("\u{10ffff}").to_owned();
+        let sorted = order.iter().filter_map(|name| members.get(*name)).map(text);
         let row = self.0.entry(sorted.collect()).or_insert_with(|| key.clone());
         for (name, value) in values {
             row[name] = json!(row[name].as_i64().unwrap_or(0) + value);
@@ -404,6 +475,8 @@ fn repeat_in_the_lake(stack: &TestStack) {
 fn every_report_agrees(stack: &TestStack, days: Days, expected: &Figures) {
     let deployed = lake::of(stack.local().stack()).unwrap();
     let mut pages = Vec::new();
+    // Each question scans what it costs, so nobody asks without a signature, not even where orders are open.
+    assert_eq!(stack.api().get("/lake/reports").unwrap().status, 403);
     for report in REPORTS {
         let query = format!("from={}&to={}", days.first(), days.last());
         let answer = answered(stack, &format!("/lake/reports/{}?{query}", report.name));
@@ -414,7 +487,8 @@ fn every_report_agrees(stack: &TestStack, days: Days, expected: &Figures) {
         assert!(reported.table().lines().all(|line| line.chars().count() <= 100));
         pages.push(reported);
 
-        let csv = stack.api().get(&format!("/lake/reports/{}?{query}&format=csv", report.name)).unwrap();
+        let csv =
+            stack.api().get_signed(&format!("/lake/reports/{}?{query}&format=csv", report.name)).unwrap();
         assert_eq!(csv.content_type.as_deref(), Some("text/csv; charset=utf-8"));
         assert_eq!(csv.body.lines().count(), 1 + expected[report.name].len(), "{}", csv.body);
     }
@@ -427,7 +501,7 @@ fn every_report_agrees(stack: &TestStack, days: Days, expected: &Figures) {
 fn answered(stack: &TestStack, path: &str) -> Value {
     let mut path = path.to_owned();
     let found = eventually(PATIENCE, || {
-        let answer = stack.api().get(&path).unwrap();
+        let answer = stack.api().get_signed(&path).unwrap();
         assert!(!SECRET.iter().any(|secret| answer.body.contains(secret)), "{path}");
         match answer.status {
             200 => serde_json::from_str(&answer.body).ok(),
@@ -564,7 +638,7 @@ fn hostile_questions_start_nothing(stack: &TestStack) {
         "/lake/queries/00000000-0000-4000-8000-000000000000",
         "/lake/queries/%27",
     ] {
-        let answer = stack.api().get(path).unwrap();
+        let answer = stack.api().get_signed(path).unwrap();
         assert!((400..500).contains(&answer.status), "{path}: {} {}", answer.status, answer.body);
     }
     assert_eq!(started(), before);

@@ -40,7 +40,7 @@ fn what_happened_can_be_sent_again_and_happens_once() {
     let ids = heard.ids();
     assert!(ids.len() > 100, "twenty orders are more than {} events", ids.len());
     let before = Tables::read(&stack);
-    assert!(before.0["OrderViewsTableName"].len() >= 19);
+    assert!(before.0["OrderViewsTableName"].len() > 100, "every event is a fact");
     let replays = replays(&stack);
 
     dry_runs_say_what_would_be_sent_and_to_whom(&stack, &replays, &heard);
@@ -250,7 +250,7 @@ fn replays(stack: &TestStack) -> Replays {
 }
 
 fn to_stderr() -> Progress {
-    Progress::new(|line| eprintln!("{line}"))
+    Progress::new(|line| terminal::complain(line))
 }
 
 /// How many events the archive holds.
@@ -283,7 +283,9 @@ impl Tables {
                 items
             });
             let item = |item: std::collections::HashMap<String, AttributeValue>| {
-                let key = item.get("order_id").or(item.get("pk")).unwrap().as_s().unwrap().clone();
+                let text = |name: &str| item.get(name).map(|value| value.as_s().unwrap().as_str());
+                let key = text("order_id").or(text("pk")).unwrap();
+                let key = text("fact").map_or_else(|| key.to_owned(), |fact| format!("{key} {fact}"));
                 let mut attributes: Vec<_> = item.into_iter().collect();
                 attributes.sort_by(|one, other| one.0.cmp(&other.0));
                 (key, attributes)

@@ -8,14 +8,16 @@
 )]
 
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_eventbridge::types::PutEventsRequestEntry;
 use aws_sdk_sqs::types::{QueueAttributeName, SendMessageBatchRequestEntry};
 use contracts::EventType;
-use orderbus::tail::{self, Filter};
+use orderbus::tail::{self, Delivered, Filter, Style};
 use orderbus::tools::Tools;
 use orderbus::{Progress, interrupt, publish, repository, rules, subscriber};
 use serde_json::{Value, json};
@@ -151,12 +153,41 @@ fn tail_shows_what_happens_and_leaves_nothing(stack: &TestStack) {
     });
 
     let filter = Filter { event_type: Some("orders.order-confirmed".to_owned()), ..Filter::default() };
-    let mut shown = Vec::new();
+    let mut shown: Vec<Value> = Vec::new();
     let entries = [confirmed("e-4")];
     let publish = || block_on(publish::put(stack.local().stack(), &entries)).unwrap();
-    watch(stack, &filter, Some(1), publish, |event| shown.push(event.clone()));
+    watch(stack, &filter, Some(1), publish, |delivered| match delivered {
+        Delivered::Event(event, _) => shown.push(event.clone()),
+        Delivered::Unreadable(body) => panic!("{body}"),
+    });
     assert_eq!(shown.len(), 1);
     assert_eq!((&shown[0]["detail"]["id"], &shown[0]["detail-type"]), (&json!("e-4"), &json!(CONFIRMED)));
+    assert_eq!(left(stack), [""; 0]);
+
+    // Half a character, which no JSON reader of ours holds. The queue that it waits in is under the stack's key.
+    let filter = Filter { source: Some("case.note".to_owned()), ..Filter::default() };
+    let publish = || {
+        let entry = PutEventsRequestEntry::builder().event_bus_name(bus).source("case.note");
+        let entry = entry.detail_type("case.note").detail(r#"{"note":"cut emoji \ud83d"}"#).build();
+        let (sqs, events) = (stack.local().stack().sdk().sqs(), stack.local().stack().sdk().eventbridge());
+        let key = block_on(async {
+            events.put_events().entries(entry).send().await.unwrap();
+            let found = sqs.list_queues().queue_name_prefix(tail::PREFIX).send().await.unwrap();
+            let queue = found.queue_urls().iter().find(|url| !url.ends_with("-2-2")).unwrap();
+            let asked = sqs.get_queue_attributes().queue_url(queue);
+            let asked = asked.attribute_names(QueueAttributeName::KmsMasterKeyId).send().await;
+            asked.unwrap().attributes.unwrap_or_default().remove(&QueueAttributeName::KmsMasterKeyId)
+        });
+        assert_eq!(key.as_deref(), Some(stack.local().stack().output("KeyArn").unwrap()));
+    };
+    let mut rows = Vec::new();
+    watch(stack, &filter, Some(1), publish, |delivered| {
+        rows.push(tail::render(delivered, Style::default()).to_string());
+    });
+    assert!(
+        rows[0].contains("case.note") && rows[0].contains(r#"unreadable  {"note":"cut emoji \ud83d"}"#),
+        "{rows:?}"
+    );
     assert_eq!(left(stack), [""; 0]);
 
     // A signal ends it as well; its handler calls this.
@@ -170,7 +201,7 @@ fn watch(
     filter: &Filter,
     limit: Option<usize>,
     meanwhile: impl FnOnce() + Send,
-    show: impl FnMut(&Value),
+    mut show: impl FnMut(&Delivered),
 ) {
     let (started, has_started) = mpsc::channel();
     thread::scope(|scope| {
@@ -180,6 +211,10 @@ fn watch(
             }
         });
         let started = move || started.send(()).unwrap();
+        let show = |delivered: &Delivered| {
+            show(delivered);
+            ControlFlow::Continue(())
+        };
         stack.wait(tail::watch(stack.local().stack(), filter, limit, orderbus::now, started, show)).unwrap();
     });
 }

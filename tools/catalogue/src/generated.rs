@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::flow::Flow;
 use crate::print::print;
-use crate::{asyncapi, pages, registry};
+use crate::{asyncapi, pages, refusals, registry};
 
 /// Where the schemas are, one file a type.
 pub const SCHEMAS: &str = "events/schemas";
@@ -59,6 +59,7 @@ pub fn files(root: &Path) -> Result<BTreeMap<String, String>> {
     files.insert(registry::PATH.to_owned(), print(&registry::template()));
     files.insert(asyncapi::PATH.to_owned(), print(&asyncapi::document(&flow, &samples)?));
     files.extend(pages::pages(&flow, &samples));
+    files.insert(refusals::PATH.to_owned(), refusals::page());
     Ok(files)
 }
 

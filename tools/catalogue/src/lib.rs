@@ -8,7 +8,9 @@ mod flow;
 mod generated;
 mod pages;
 mod print;
+mod refusals;
 mod registry;
+mod state_machine;
 pub mod template;
 
 pub use bundle::bundle;
@@ -17,3 +19,4 @@ pub use flow::Flow;
 pub use generated::{BASELINE, SCHEMAS, drift, files, read_schemas, schemas, write};
 pub use print::print;
 pub use registry::registry_schema;
+pub use state_machine::{StateMachine, state_machines};

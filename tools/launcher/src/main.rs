@@ -1,6 +1,6 @@
 //! What `cargo orderbus` runs: builds the whole workspace once, then becomes the tool.
 //!
-//! It has no dependencies, so that it compiles in a second and the first line appears at once.
+//! It depends on `terminal` alone, which has no dependencies, so that it compiles in a second and the first line appears at once.
 //!
 //! Everything that runs is compiled by ONE `cargo build`: the functions, the example, the tool. It takes the
 //! target that `cargo lambda build` would take, and `.cargo/config.toml` the flags, so that `sam build` finds every
@@ -12,6 +12,8 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, ExitStatus};
 use std::time::Instant;
+
+use terminal::complain;
 
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
@@ -25,7 +27,7 @@ fn main() -> ExitCode {
     match outcome {
         Ok(code) => code,
         Err(message) => {
-            eprintln!("orderbus: {message}");
+            complain(format_args!("orderbus: {message}"));
             ExitCode::FAILURE
         }
     }
@@ -68,9 +70,9 @@ impl Build {
     /// Builds everything and becomes one of the programs.
     fn run(&self, program: &str, arguments: &[OsString]) -> Result<ExitCode, String> {
         if self.target_directory.join(&self.target).exists() {
-            eprintln!("orderbus: building what has changed");
+            complain(format_args!("orderbus: building what has changed"));
         } else {
-            eprintln!("orderbus: building everything for the first time, which takes minutes");
+            complain(format_args!("orderbus: building everything for the first time, which takes minutes"));
         }
         succeed(&mut self.compile())?;
         become_this(self.program(program).args(arguments))
@@ -89,19 +91,22 @@ impl Build {
         step("documentation", &mut documentation)?;
         step("build", &mut self.compile())?;
         step("contracts", self.program("orderbus").args(["contracts", "check"]))?;
+        step("dependencies", self.program("orderbus").args(["dependencies", "check"]))?;
         step("templates", self.program("orderbus").arg("check-templates"))?;
-        if self.has_nextest() {
+        step("permissions", self.program("orderbus").args(["iam", "check"]))?;
+        step("recorded calls", self.program("orderbus").args(["iam", "record", "--verify"]))?;
+        let has_nextest = self.has_nextest();
+        if has_nextest {
             // nextest does not run the examples in the documentation.
             step(
                 "documentation examples",
                 &mut self.compiling(&["test"], &["--workspace", "--doc", "--quiet"]),
             )?;
-            announce("tests");
-            become_this(self.compiling(&["nextest", "run"], &["--workspace"]).args(arguments))
-        } else {
-            announce("tests");
-            become_this(self.compiling(&["test"], &["--workspace"]).args(arguments))
         }
+        announce("tests");
+        let runner: &[&str] = if has_nextest { &["nextest", "run"] } else { &["test"] };
+        // One run shows all that fails.
+        become_this(self.compiling(runner, &["--workspace", "--no-fail-fast"]).args(arguments))
     }
 
     /// One build of all programs, with the features of all of them taken together.
@@ -146,12 +151,12 @@ fn step(name: &str, command: &mut Command) -> Result<(), String> {
     announce(name);
     let started = Instant::now();
     succeed(command).map_err(|problem| format!("{name}: {problem}"))?;
-    eprintln!("orderbus: {name} passed in {:.1} s", started.elapsed().as_secs_f64());
+    complain(format_args!("orderbus: {name} passed in {:.1} s", started.elapsed().as_secs_f64()));
     Ok(())
 }
 
 fn announce(name: &str) {
-    eprintln!("orderbus: ── {name} ──");
+    complain(format_args!("orderbus: ── {name} ──"));
 }
 
 fn succeed(command: &mut Command) -> Result<(), String> {

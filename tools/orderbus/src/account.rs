@@ -8,6 +8,7 @@ use contracts::{Money, RecordedFact, parse_timestamp};
 use domain::OrderView;
 use serde::Deserialize;
 use serde_json::Value;
+use terminal::in_line;
 
 /// The width that every line keeps to.
 pub const COLUMNS: usize = 100;
@@ -78,14 +79,24 @@ impl Account {
         Ok(Self { order_id: order.order_id, status: order.status, events })
     }
 
-    /// From the read model itself. `None` when it knows nothing of the order.
+    /// From the read model itself: the order's own facts, whether there is a signature, and as many of the facts from outside
+    /// as are to be shown. `None` when there is none of our own.
     #[must_use]
-    pub fn from_facts(order_id: &str, facts: &[RecordedFact]) -> Option<Self> {
+    pub fn from_facts(
+        order_id: &str,
+        own: &[RecordedFact],
+        has_signature: bool,
+        outside: &[RecordedFact],
+    ) -> Option<Self> {
+        let facts = || own.iter().chain(outside);
         let mut view = OrderView::default();
-        facts.iter().for_each(|fact| view.add(fact.fact.clone()));
-        let recorded: HashMap<_, _> = facts.iter().map(|fact| (&fact.fact.event_id, fact)).collect();
+        facts().for_each(|fact| view.add(fact.fact.clone()));
+        if has_signature {
+            view.note_signature();
+        }
+        let recorded: HashMap<_, _> = facts().map(|fact| (&fact.fact.identity, fact)).collect();
         let entries = view.history().into_iter().filter_map(|fact| {
-            let recorded = recorded.get(&fact.event_id)?;
+            let recorded = recorded.get(&fact.identity)?;
             Some(Entry {
                 event_id: fact.event_id.to_string(),
                 event_type: recorded.event_type.as_str().to_owned(),
@@ -96,7 +107,7 @@ impl Account {
         });
         let events: Vec<Entry> = entries.collect();
         let status = view.status().as_str().to_owned();
-        (!view.is_empty()).then(|| Self { order_id: order_id.to_owned(), status, events })
+        (!own.is_empty()).then(|| Self { order_id: order_id.to_owned(), status, events })
     }
 
     /// Whether an event of this type happened.
@@ -118,7 +129,7 @@ impl Account {
             let after = cause.map_or_else(String::new, |cause| format!("{:+} ms", event.at_unix_ms - cause));
             let line =
                 format!("{at:>10} ms {after:>10}  {:<34} {}", event.event_type, details(&event.details));
-            text.push_str(fit(line.trim_end()).as_str());
+            text.push_str(fit(in_line(line.trim_end()).as_ref()).as_str());
             text.push('\n');
         }
         text

@@ -99,10 +99,12 @@ def install():
         return await run(as_duckdb(query, PARAMETERS.get(), view_of), database, catalog)
 
     def typed_relation(table_data, files):
-        # Athena reads a column as the type that the table says; a Parquet instant as a timestamp without a zone.
+        # Athena reads the columns that the table has, as the types that it says: nothing where an object has no such
+        # column, and a Parquet instant as a timestamp without a zone.
         found = relation(table_data, files)
         if athena._data_format(table_data) != "parquet":
             return found
+        found = f"(SELECT * FROM {found} UNION ALL BY NAME SELECT * FROM {athena._empty_relation(table_data)})"
         columns = (table_data.get("StorageDescriptor") or {}).get("Columns") or []
         names = [f'"{column["Name"]}"' for column in columns if column["Type"] == "timestamp"]
         casts = ", ".join(f"CAST({name} AS TIMESTAMP) AS {name}" for name in names)

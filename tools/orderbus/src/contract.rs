@@ -78,7 +78,7 @@ pub fn run(command: Command, progress: &Progress) -> Result<ExitCode> {
         }
         Command::Types { lang, out: None } => {
             // What is printed is the types alone.
-            progress.show(types::generate(lang, &Progress::new(|line| eprintln!("{line}")))?.trim_end());
+            progress.show(types::generate(lang, &Progress::new(|line| terminal::complain(line)))?.trim_end());
             Ok(ExitCode::SUCCESS)
         }
         Command::Types { lang, out: Some(folder) } => {

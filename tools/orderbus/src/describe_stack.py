@@ -7,7 +7,7 @@ credentials = session.get_credentials()
 if credentials is None:
     sys.exit("there are no AWS credentials: choose a profile with AWS_PROFILE, or sign in")
 if session.region_name is None:
-    sys.exit("there is no AWS region: set AWS_REGION, or one in the profile")
+    sys.exit("there is no AWS region: set AWS_DEFAULT_REGION, or one in the profile")
 stacks = session.client("cloudformation").describe_stacks(StackName=sys.argv[1])["Stacks"]
 key = credentials.get_frozen_credentials()
 print(json.dumps({

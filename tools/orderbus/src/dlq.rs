@@ -17,6 +17,7 @@ use runtime::{ConfigError, Deadline, SystemClock};
 use serde_json::{Value, json};
 use tokio::time::timeout_at;
 
+use crate::raw::pretty;
 use crate::stack::Stack;
 
 /// How much of an id a table shows; as much as tells them apart by far.
@@ -223,6 +224,7 @@ fn problem_of(error: ReleaseError) -> String {
         ReleaseError::AnotherSince(..) => ": release that one",
         ReleaseError::NoTarget(..) => ": deploy whoever it is for, then run it again",
         ReleaseError::TooEarly(_) => "",
+        ReleaseError::Encrypted(_) => ": decrypt it and publish it again, as docs/encrypted-events.md says",
         ReleaseError::Failed(..) => ": run it again",
     };
     format!("{:#}{what_to_do}", anyhow::Error::new(error))
@@ -350,6 +352,7 @@ fn row(cells: [&str; 7]) -> String {
 }
 
 fn cut(text: &str, width: usize) -> String {
+    let text = &*terminal::in_line(text);
     if text.chars().count() <= width {
         return text.to_owned();
     }
@@ -461,7 +464,7 @@ pub fn shown(shown: &Shown) -> String {
         match value {
             Value::Null => {}
             _ if name == "body" => {}
-            Value::String(value) => drop(writeln!(text, "{name:<15} {value}")),
+            Value::String(value) => drop(writeln!(text, "{name:<15} {}", terminal::in_line(value))),
             value => drop(writeln!(text, "{name:<15} {value}")),
         }
     }
@@ -469,9 +472,7 @@ pub fn shown(shown: &Shown) -> String {
         None => text
             .push_str("\nIt waits, hidden; its body can be seen when it is due, or after `dlq redrive`.\n"),
         Some(body) => {
-            let pretty =
-                serde_json::from_str::<Value>(body).and_then(|body| serde_json::to_string_pretty(&body));
-            let body = pretty.unwrap_or_else(|_| body.to_owned());
+            let body = pretty(body);
             writeln!(text, "\nThe message as it came. It may name a person.\n\n{body}").ok();
         }
     }
@@ -664,6 +665,11 @@ mod tests {
     fn one_message_is_shown_with_its_body_and_a_warning() {
         let text = shown(&Shown::DeadLetter(Box::new(all().remove(0))));
         assert!(text.contains("It may name a person") && text.contains("Ada Example"), "{text}");
+        let mut precise = all().remove(0);
+        let Place::Queue(letter) = &mut precise.place else { unreachable!("it lies in a queue") };
+        letter.body = r#"{"amount":123456789012345678901234567890}"#.to_owned();
+        let text = shown(&Shown::DeadLetter(Box::new(precise)));
+        assert!(text.contains(": 123456789012345678901234567890\n"), "{text}");
         let text = shown(&Shown::DeadLetter(Box::new(all().remove(1))));
         assert!(text.contains("hidden"), "{text}");
     }

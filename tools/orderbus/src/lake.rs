@@ -150,7 +150,7 @@ impl Reported {
         let Some(row) = self.rows.get(row) else { return Vec::new() };
         let cell = |name: &str, kind| match &row[name] {
             Value::Null => String::new(),
-            Value::String(text) => text.chars().map(|one| if one.is_control() { ' ' } else { one }).collect(),
+            Value::String(text) => terminal::in_line(text).into_owned(),
             number => match (kind, number.as_i64()) {
                 (ColumnKind::Milliseconds, Some(ms)) => duration(ms),
                 (ColumnKind::Minor, Some(minor)) => {
@@ -237,7 +237,7 @@ mod tests {
     fn a_table_is_aligned_and_fits_a_terminal() {
         let long = "x".repeat(200);
         let rows = json!([
-            {"day": "2026-01-30", "sku": "MUG-BLUE", "currency": "EUR", "orders": 3, "quantity": 12, "revenue_minor": 123_405},
+            {"day": "2026-01-30", "sku": "MUG-BLUE", "currency": "EUR", "orders": 3, "quantity": 12, "revenue_minor": 123_405, "left_out": 4},
             {"day": "2026-01-31", "sku": long, "currency": "JPY", "orders": 1, "quantity": 1, "revenue_minor": 7},
             {"day": "2026-01-31", "sku": "a\u{1b}[2J\nb", "currency": "???", "orders": null, "quantity": 1, "revenue_minor": -5},
         ]);
@@ -246,8 +246,12 @@ mod tests {
         assert!(table.chars().all(|one| one == '\n' || !one.is_control()), "{table}");
         let lines: Vec<&str> = table.lines().collect();
         assert_eq!(lines[0], "Revenue by day and SKU, 2026-01-30 to 2026-01-31");
-        assert!(lines[2].starts_with("day         sku ") && lines[2].ends_with("revenue"), "{table}");
-        assert!(lines[3].ends_with("1234.05") && lines[4].contains("…"), "{table}");
+        assert!(
+            lines[2].starts_with("day         sku ") && lines[2].ends_with("revenue  left out"),
+            "{table}"
+        );
+        let cells: Vec<&str> = lines[3].split_whitespace().rev().take(2).collect();
+        assert_eq!((cells, lines[4].contains('…')), (vec!["4", "1234.05"], true), "{table}");
         assert_eq!(lines.len(), 6);
         assert!(reported("revenue", json!([])).table().ends_with("nothing\n"));
     }

@@ -94,7 +94,12 @@ fn section(body: &mut String, reported: &Reported) -> Result<()> {
         writeln!(body, "<p class=\"nothing\">Nothing in this period.</p>\n</section>")?;
         return Ok(());
     }
+    let has_currencies = reported.report.columns.iter().any(|column| column.name == "currency");
     for (name, rows) in by_currency(&reported.rows) {
+        // What was left out has no currency, and no amount to draw. The table has it.
+        if has_currencies && name.is_empty() {
+            continue;
+        }
         if let Some(chart) = chart_of(reported.report.name) {
             let caption = if name.is_empty() { String::new() } else { format!("in {name}") };
             let svg = draw(&chart, &rows, &name)?;
@@ -427,8 +432,12 @@ mod tests {
     #[test]
     fn amounts_of_two_currencies_are_drawn_apart() {
         let revenue = REPORTS.iter().position(|report| report.name == "revenue").unwrap();
-        let page = page(&[reported(revenue)]).unwrap();
-        assert_eq!(page.matches("<svg ").count(), 2);
+        let mut reported = reported(revenue);
+        let mut left_out = reported.rows[0].clone();
+        left_out["currency"] = Value::Null;
+        reported.rows.push(left_out);
+        let page = page(&[reported]).unwrap();
+        assert_eq!(page.matches("<svg ").count(), 2, "what was left out is in no chart");
         assert!(page.contains("in EUR") && page.contains("in JPY"));
     }
 

@@ -1,12 +1,10 @@
 //! The `orderbus` command.
 
-#![expect(clippy::print_stdout, reason = "this is a program for people")]
-
 mod replay_command;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, IsTerminal, Write};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,13 +19,14 @@ use lake_api::{Days, Report};
 use orderbus::account::Account;
 use orderbus::lake::Reported;
 use orderbus::stack::Stack;
-use orderbus::subscriber::{self, Language};
+use orderbus::subscriber::{self, Home, Language};
 use orderbus::tools::Tools;
 use orderbus::{
-    LocalStack, Options, Progress, contract, dlq, interrupt, lake, lake_page, ministack, play, processes,
-    publish, report, repository, rules, sam, tail,
+    LocalStack, Options, Progress, contract, dependencies, dlq, iam, interrupt, judges, lake, lake_page,
+    ministack, play, processes, programs, publish, report, repository, rules, sam, tail,
 };
-use ports::{OrderViewStore, StockCounts};
+use ports::{OrderViewStore, PortError, StockCounts};
+use terminal::{complain, complain_of, say, show};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -116,6 +115,16 @@ enum Command {
         #[command(subcommand)]
         command: contract::Command,
     },
+    /// Hold the template's permissions to the calls that are made
+    Iam {
+        #[command(subcommand)]
+        command: iam::Command,
+    },
+    /// Look after the crates that everything is built on
+    Dependencies {
+        #[command(subcommand)]
+        command: dependencies::Command,
+    },
     /// Look after dead letters and quarantine
     Dlq {
         #[command(subcommand)]
@@ -136,9 +145,19 @@ enum Command {
         #[command(subcommand)]
         command: RebuildCommand,
     },
+    /// Check that the programs of `sam build` can start on Lambda
+    CheckPrograms {
+        /// Section of samconfig.toml that they were built for
+        #[arg(long, value_name = "NAME", default_value = "default")]
+        config_env: String,
+    },
     /// Check every template
     #[command(hide = true)]
-    CheckTemplates,
+    CheckTemplates {
+        /// Lint for every region, which takes minutes; otherwise for four
+        #[arg(long)]
+        every_region: bool,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -216,6 +235,10 @@ enum SubscriberCommand {
         /// What it is written in. A function of this repository is written in Rust
         #[arg(long, value_enum, default_value = "rust")]
         lang: Language,
+        /// With --stack FOLDER: for another account than that of Orderbus, whose twelve digits these are. Also writes orderbus.yaml,
+        /// which is deployed in Orderbus's account
+        #[arg(long, value_name = "ID")]
+        account: Option<String>,
     },
     /// Deploy a stack of its own beside the stack that runs on this machine
     Deploy {
@@ -292,7 +315,7 @@ enum DlqCommand {
 /// Which messages.
 #[derive(Debug, Args)]
 struct Selection {
-    /// Only those of this consumer, or in this queue: order-placed, …, checkout, undelivered, quarantine
+    /// Only those of this consumer, or in this queue: order-placed, …, checkout, bus, undelivered, quarantine
     #[arg(long, value_name = "NAME")]
     queue: Option<String>,
     /// Only those of this event type, such as orders.order-placed
@@ -330,17 +353,16 @@ fn main() -> ExitCode {
         thread::park();
     }
     match outcome {
-        Ok(code) => code,
+        Ok(code) => terminal::exit_code(code),
         Err(error) => {
-            eprintln!("orderbus: {error}");
-            error.chain().skip(1).for_each(|cause| eprintln!("  because: {cause}"));
+            complain_of(error.as_ref());
             ExitCode::FAILURE
         }
     }
 }
 
 fn run(arguments: Arguments) -> Result<ExitCode> {
-    let progress = Progress::new(|line| println!("{line}"));
+    let progress = Progress::new(|line| say(line));
     let (stack, state) = (arguments.stack.as_deref(), arguments.state);
     match arguments.command {
         Command::Local { command: Some(LocalCommand::Down), .. } => stop_local(),
@@ -362,7 +384,7 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
         Command::Replay(arguments) => replay_command::replay(&Target::of(stack, state)?, arguments),
         Command::Rebuild { command } => replay_command::rebuild(&Target::of(stack, state)?, command),
         Command::Lake { command: LakeCommand::Reports } => {
-            print!("{}", lake::list());
+            show(lake::list());
             Ok(ExitCode::SUCCESS)
         }
         Command::Lake { command: LakeCommand::Report { name, from, to, json, csv, html } } => {
@@ -377,9 +399,17 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
             };
             show_reports(&Target::of(stack, state)?, &reports, days, form, html.as_deref())
         }
+        Command::Iam { command } => iam::run(&command, &progress),
         Command::Contracts { command } => contract::run(command, &progress),
-        Command::CheckTemplates => {
-            sam::validate(&Tools::ready(&progress)?, &repository::local_state(), &progress)?;
+        Command::Dependencies { command } => dependencies::run(&command, &progress),
+        Command::CheckPrograms { config_env } => {
+            programs::check(&config_env)?.iter().for_each(|line| say(format_args!("{line}")));
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::CheckTemplates { every_region } => {
+            let tools = Tools::ready(&progress)?;
+            sam::validate(&tools, &repository::local_state(), &progress)?;
+            judges::judge(every_region, &tools, &repository::local_state(), &progress)?;
             Ok(ExitCode::SUCCESS)
         }
     }
@@ -401,7 +431,7 @@ fn play_locally(keep: bool, no_keep: bool, port: Option<u16>, progress: &Progres
     }
     let api = local.api()?;
     let outcome = play::twenty_orders(local.stack(), &api, progress)?;
-    println!("\n{}", report::render(&outcome));
+    say(format_args!("\n{}", report::render(&outcome)));
     if !outcome.is_as_declared() {
         bail!("not everything ended as declared: see ✗ above, and the logs in .local");
     }
@@ -409,7 +439,7 @@ fn play_locally(keep: bool, no_keep: bool, port: Option<u16>, progress: &Progres
     // Until the very end a signal or a failure stops everything.
     local.keep()?;
     if !no_keep {
-        println!("{}", farewell(&api.url()));
+        say(farewell(&api.url()));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -442,14 +472,14 @@ Stop:        cargo orderbus local down"#
 
 fn stop_local() -> Result<ExitCode> {
     let was_running = ministack::stop(&repository::local_state())?;
-    println!("{}", if was_running { "stopped" } else { "nothing was running" });
+    say(if was_running { "stopped" } else { "nothing was running" });
     Ok(ExitCode::SUCCESS)
 }
 
 fn list_stock(target: &Target) -> Result<ExitCode> {
     let levels = target.wait(target.stack().stock()?.levels()).context("cannot read the stock")?;
     let levels: BTreeMap<_, _> = levels.into_iter().map(|(sku, level)| (sku.to_string(), level)).collect();
-    print!("{}", report::levels(&levels));
+    show(report::levels(&levels));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -457,16 +487,31 @@ fn set_stock(target: &Target, sku: &str, available: u64) -> Result<ExitCode> {
     let sku = Sku::parse(sku)?;
     let stock = target.stack().stock()?;
     let level = target.wait(stock.set_available(&sku, available)).context("cannot count the stock")?;
-    print!("{}", report::levels(&BTreeMap::from([(sku.to_string(), level)])));
+    show(report::levels(&BTreeMap::from([(sku.to_string(), level)])));
     Ok(ExitCode::SUCCESS)
 }
 
+/// How many facts from outside `orderbus order` shows.
+const OUTSIDE_MAX: usize = 100;
+
 fn tell_order(target: &Target, id: &str) -> Result<ExitCode> {
     let order_id = OrderId::parse(id)?;
-    let facts =
-        target.wait(target.stack().order_views()?.facts(&order_id)).context("cannot read the order")?;
-    let Some(account) = Account::from_facts(id, &facts) else { bail!("nothing is known of order {id}") };
-    println!("{}  {}\n{}", account.order_id, account.status, account.lines());
+    let views = target.stack().order_views()?;
+    let facts = async {
+        let own = views.own_facts(&order_id).await?;
+        let has_signature = views.has_signature(&order_id).await?;
+        Ok::<_, PortError>((own, has_signature, views.outside_facts(&order_id, None, OUTSIDE_MAX).await?))
+    };
+    let (own, has_signature, outside) = target.wait(facts).context("cannot read the order")?;
+    let Some(account) = Account::from_facts(id, &own, has_signature, &outside.facts) else {
+        bail!("nothing is known of order {id}")
+    };
+    say(format_args!("{}  {}\n{}", account.order_id, account.status, account.lines()));
+    if outside.next.is_some() {
+        say(format_args!(
+            "Of the events from outside these are the newest {OUTSIDE_MAX}. `GET /orders/{id}` pages through all of them."
+        ));
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -487,7 +532,7 @@ fn publish_events(
     let target = target()?;
     target.wait(publish::put(target.stack(), &entries))?;
     for entry in entries {
-        println!("published {} {}", entry.event_type(), entry.id());
+        say(format_args!("published {} {}", entry.event_type(), entry.id()));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -496,16 +541,14 @@ fn watch(target: &Target, options: Tail) -> Result<ExitCode> {
     let Tail { event_type, source, subject, json, personal, limit } = options;
     let filter = tail::Filter { event_type, source, subject };
     if let Some(doubt) = filter.doubt() {
-        eprintln!("orderbus: {doubt}");
+        complain(format_args!("orderbus: {doubt}"));
     }
-    let is_coloured = io::stdout().is_terminal()
-        && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
-        && std::env::var_os("TERM").is_none_or(|terminal| terminal != "dumb");
-    let style = tail::Style { is_json: json, shows_personal_data: personal, is_coloured };
-    let started = || eprintln!("orderbus: watching; Ctrl-C ends it");
-    let show = |event: &serde_json::Value| {
-        // Whoever read this may be gone, which the next signal or limit notices.
-        writeln!(io::stdout(), "{}", tail::render(event, style)).ok();
+    let style =
+        tail::Style { is_json: json, shows_personal_data: personal, is_coloured: terminal::is_coloured() };
+    let started = || complain(format_args!("orderbus: watching; Ctrl-C ends it"));
+    let show = |delivered: &tail::Delivered| {
+        terminal::say_coloured(&tail::render(delivered, style));
+        if terminal::is_open() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     };
     target.wait(tail::watch(target.stack(), &filter, limit, orderbus::now, started, show))?;
     Ok(ExitCode::SUCCESS)
@@ -537,19 +580,27 @@ fn look_at_rules(
         }
     };
     if json {
-        println!("{value:#}");
+        say(format_args!("{value:#}"));
     } else {
-        print!("{text}");
+        show(text);
     }
     Ok(ExitCode::SUCCESS)
 }
 
 fn subscribe(command: SubscriberCommand, stack: Option<&str>, progress: &Progress) -> Result<ExitCode> {
     match command {
-        SubscriberCommand::New { name, on, condition, lang } => {
+        SubscriberCommand::New { name, on, condition, lang, account } => {
             let wish = subscriber::Wish::new(&name, &on, condition.as_deref())?;
             let next = match stack {
-                Some(folder) => subscriber::alone(Path::new(folder), &wish, lang)?,
+                Some(folder) => {
+                    let account = account.as_deref().map_or(Home::OfOrderbus, Home::OtherThan);
+                    subscriber::alone(Path::new(folder), &wish, lang, account)?
+                }
+                None if account.is_some() => {
+                    bail!(
+                        "a function of this repository runs in Orderbus's account; for another one, give --stack FOLDER"
+                    )
+                }
                 None if lang != Language::Rust => {
                     bail!(
                         "a function of this repository is written in Rust; for another language, give --stack FOLDER"
@@ -557,10 +608,10 @@ fn subscribe(command: SubscriberCommand, stack: Option<&str>, progress: &Progres
                 }
                 None => subscriber::inside(&repository::root(), &wish)?,
             };
-            println!("{name} is written. Look at:");
-            next.iter().for_each(|line| println!("  {line}"));
+            say(format_args!("{name} is written. Look at:"));
+            next.iter().for_each(|line| say(format_args!("  {line}")));
             for doubt in wish.doubts()? {
-                println!("The sample of {on} would not come to it: {doubt}");
+                say(format_args!("The sample of {on} would not come to it: {doubt}"));
             }
         }
         SubscriberCommand::Deploy { .. } | SubscriberCommand::Logs { .. } if stack.is_some() => {
@@ -576,7 +627,7 @@ fn subscribe(command: SubscriberCommand, stack: Option<&str>, progress: &Progres
         SubscriberCommand::Logs { folder } => {
             let quiet = Progress::new(|_| ());
             let local = LocalStack::find(&Options::default(), &quiet)?;
-            print!("{}", subscriber::logs(&Tools::ready(&quiet)?, &folder, local.ministack())?);
+            show(subscriber::logs(&Tools::ready(&quiet)?, &folder, local.ministack())?);
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -607,11 +658,11 @@ fn show_reports(
         Form::Csv => found.iter().map(Reported::csv).collect(),
         Form::Json => found.iter().map(|one| format!("{:#}\n", one.json())).collect(),
     };
-    print!("{}", texts.join("\n"));
+    show(texts.join("\n"));
     if let Some(file) = html {
         fs::write(file, lake_page::page(&found)?)
             .with_context(|| format!("cannot write {}", file.display()))?;
-        eprintln!("written: {}", file.display());
+        complain(format_args!("written: {}", file.display()));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -655,12 +706,12 @@ fn look_after(target: &Target, command: DlqCommand, json: bool) -> Result<ExitCo
         }
     };
     if json {
-        println!("{value:#}");
+        say(format_args!("{value:#}"));
         if !is_all {
-            eprintln!("orderbus: {}", dlq::NOT_ALL);
+            complain(format_args!("orderbus: {}", dlq::NOT_ALL));
         }
     } else {
-        print!("{text}");
+        show(text);
     }
     match left {
         Some(problem) => bail!(problem),
@@ -728,7 +779,7 @@ fn stop_on_signals() -> Result<()> {
             }
         });
         INTERRUPTED.store(true, Ordering::SeqCst);
-        eprintln!("\norderbus: interrupted, stopping what was started");
+        complain(format_args!("\norderbus: interrupted, stopping what was started"));
         interrupt::request(TO_CLEAR_UP);
         processes::stop_all();
         std::process::exit(code)

@@ -8,7 +8,7 @@
 //! | at a rate of one's own | no: EventBridge sends one minute of events after another | yes |
 //! | after a crash | EventBridge goes on by itself | goes on at its checkpoint |
 //!
-//! A replayed event is the same CloudEvent with the same id, so every consumer treats it as a redelivery. It says that it is
+//! A replayed event is the same CloudEvent with the same id and the same origin, so every consumer treats it as a redelivery. It says that it is
 //! replayed: by `replay-name` where EventBridge or this tool writes the envelope, and by its one resource
 //! `orderbus:replay/<name>` where it goes over the bus. Neither the lake nor the archive takes such an event again.
 
@@ -500,7 +500,13 @@ impl Replays {
 
 impl Plan {
     fn filter(&self) -> Filter {
-        Filter { scope: self.scope.clone(), left_out: self.types_left_out.clone() }
+        let is_to_the_bus = self.is_from_lake() && self.scope.rule_arns.is_empty();
+        let own_account = self.scope.bus_arn.split(':').nth(4).map(str::to_owned);
+        Filter {
+            scope: self.scope.clone(),
+            left_out: self.types_left_out.clone(),
+            only_of_account: own_account.filter(|_| is_to_the_bus),
+        }
     }
 
     /// Whether it comes from the lake.

@@ -176,14 +176,14 @@ fn replays(target: &Target) -> Result<Replays> {
 
 /// What a person watches; the result alone is on standard output.
 fn on_stderr() -> Progress {
-    Progress::new(|line| eprintln!("{line}"))
+    Progress::new(|line| terminal::complain(line))
 }
 
 fn print(json: bool, value: impl FnOnce() -> Value, text: impl FnOnce() -> String) {
     if json {
-        println!("{:#}", value());
+        terminal::say(format_args!("{:#}", value()));
     } else {
-        print!("{}", text());
+        terminal::show(text());
     }
 }
 

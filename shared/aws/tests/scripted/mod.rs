@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Read, Result, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use aws::Sdk;
 use aws_credential_types::Credentials;
@@ -81,6 +82,8 @@ impl Answer {
 #[derive(Debug, Clone)]
 pub(crate) enum Fate {
     Answered(Answer),
+    /// It is answered after a while.
+    AnsweredLate(Duration, Answer),
     /// It arrives, and its answer is lost.
     ReplyLost,
 }
@@ -105,6 +108,18 @@ impl ScriptedAws {
 
     /// Answers what `fate` says of the request and its number.
     pub(crate) fn start(fate: impl Fn(usize, &Request) -> Fate + Send + Sync + 'static) -> Self {
+        Self::start_at_pace(None, fate)
+    }
+
+    /// Takes bodies at so many bytes a second, and then answers whatever comes in the same way.
+    pub(crate) fn that_reads_slowly(bytes_per_second: usize, answer: Answer) -> Self {
+        Self::start_at_pace(Some(bytes_per_second), move |_, _| Fate::Answered(answer.clone()))
+    }
+
+    fn start_at_pace(
+        bytes_per_second: Option<usize>,
+        fate: impl Fn(usize, &Request) -> Fate + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let address = listener.local_addr().unwrap();
         let requests = Arc::new(Mutex::new(Vec::new()));
@@ -113,7 +128,7 @@ impl ScriptedAws {
             for connection in listener.incoming().map_while(Result::ok) {
                 let (arrived, fate) = (arrived.clone(), fate.clone());
                 // A client that goes away ends its thread.
-                thread::spawn(move || serve(connection, &arrived, fate.as_ref()).ok());
+                thread::spawn(move || serve(connection, bytes_per_second, &arrived, fate.as_ref()).ok());
             }
         });
         Self { address, requests }
@@ -124,6 +139,12 @@ impl ScriptedAws {
         Sdk::new(credentials, "us-east-1".to_owned(), Some(format!("http://{}", self.address)))
     }
 
+    /// The same as functions have it: less patient.
+    pub(crate) fn sdk_of_a_function(&self) -> Sdk {
+        let credentials = Credentials::new("test", "test", None, None, "test");
+        Sdk::of_a_function(credentials, "us-east-1".to_owned(), Some(format!("http://{}", self.address)))
+    }
+
     /// Everything that arrived.
     pub(crate) fn requests(&self) -> Vec<Request> {
         self.requests.lock().unwrap().clone()
@@ -132,12 +153,13 @@ impl ScriptedAws {
 
 fn serve(
     connection: TcpStream,
+    bytes_per_second: Option<usize>,
     arrived: &Mutex<Vec<Request>>,
     fate: &impl Fn(usize, &Request) -> Fate,
 ) -> Result<()> {
     let mut reader = BufReader::new(connection.try_clone()?);
     let mut writer = connection;
-    while let Some(request) = read(&mut reader)? {
+    while let Some(request) = read(&mut reader, bytes_per_second)? {
         let number = {
             let mut arrived = arrived.lock().unwrap();
             arrived.push(request.clone());
@@ -145,6 +167,10 @@ fn serve(
         };
         match fate(number, &request) {
             Fate::Answered(answer) => writer.write_all(&bytes_of(&answer))?,
+            Fate::AnsweredLate(pause, answer) => {
+                thread::sleep(pause);
+                writer.write_all(&bytes_of(&answer))?;
+            }
             Fate::ReplyLost => return Ok(()),
         }
     }
@@ -152,7 +178,7 @@ fn serve(
 }
 
 /// The next request of a connection; `None` at its end.
-fn read(reader: &mut BufReader<TcpStream>) -> Result<Option<Request>> {
+fn read(reader: &mut BufReader<TcpStream>, bytes_per_second: Option<usize>) -> Result<Option<Request>> {
     let mut line = String::new();
     if reader.read_line(&mut line)? == 0 {
         return Ok(None);
@@ -167,7 +193,12 @@ fn read(reader: &mut BufReader<TcpStream>) -> Result<Option<Request>> {
     }
     let length = headers.get("content-length").map_or(0, |length| length.parse().unwrap());
     let mut body = vec![0; length];
-    reader.read_exact(&mut body)?;
+    for part in body.chunks_mut(bytes_per_second.map_or(usize::MAX, |bytes| bytes / 20)) {
+        reader.read_exact(part)?;
+        if bytes_per_second.is_some() {
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
     Ok(Some(Request { method, headers, body }))
 }
 

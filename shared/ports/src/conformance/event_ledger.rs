@@ -4,6 +4,8 @@ use futures_util::future::join_all;
 use super::{assert_permanent, event_id, instant, ok, persist};
 use crate::{AdmittedEvent, Commit, EventLedger, PortError};
 
+/// Who hands events in, unless it is said otherwise.
+const PRODUCER: &str = "carrier-1";
 /// How many callers hand in events under one id at the same time.
 const WRITERS: i64 = 50;
 
@@ -13,6 +15,7 @@ pub async fn event_ledger<L: EventLedger>(ledger: &L, unique: &str) {
     suite.an_id_is_admitted_once_and_stands_for_one_event().await;
     suite.a_publication_is_noted_once_and_changes_nothing_else().await;
     suite.nothing_is_noted_of_an_unknown_event().await;
+    suite.an_id_of_one_producer_is_no_id_of_another().await;
     suite.every_id_that_an_event_may_have_is_told_from_every_other().await;
     suite.of_racing_events_one_stands().await;
 }
@@ -41,7 +44,7 @@ impl<L: EventLedger> Suite<'_, L> {
             ok(self.admit(id, "shipping", 1).await);
         }
         for later in [7, 8] {
-            ok(self.ledger.note_published(&id, instant(later)).await);
+            ok(self.ledger.note_published(PRODUCER, &id, instant(later)).await);
             let stands = AdmittedEvent { published_at: Some(instant(7)), ..admitted("shipping", 1) };
             assert_eq!(ok(self.admit(&id, "shipping", 2).await), Commit::Existing(stands));
         }
@@ -51,8 +54,24 @@ impl<L: EventLedger> Suite<'_, L> {
 
     async fn nothing_is_noted_of_an_unknown_event(&self) {
         let id = event_id(self.unique, "unknown");
-        assert_permanent(self.ledger.note_published(&id, instant(1)).await);
+        assert_permanent(self.ledger.note_published(PRODUCER, &id, instant(1)).await);
         assert_eq!(ok(self.admit(&id, "payments", 1).await), Commit::Written, "nothing was written");
+    }
+
+    async fn an_id_of_one_producer_is_no_id_of_another(&self) {
+        let id = &event_id(self.unique, "producer");
+        for (number, producer) in (1..).zip(["carrier", PRODUCER, "provider"]) {
+            let admit = async || self.ledger.admit(producer, id, "shipping", "same", instant(number)).await;
+            assert_permanent(self.ledger.note_published(producer, id, instant(9)).await);
+            assert_eq!(ok(admit().await), Commit::Written, "{producer}");
+            let published_at = (number == 2).then_some(instant(number));
+            if let Some(at) = published_at {
+                ok(self.ledger.note_published(producer, id, at).await);
+            }
+            let (source, fingerprint) = ("shipping".to_owned(), "same".to_owned());
+            let stands = AdmittedEvent { source, fingerprint, admitted_at: instant(number), published_at };
+            assert_eq!(ok(admit().await), Commit::Existing(stands), "{producer}");
+        }
     }
 
     async fn every_id_that_an_event_may_have_is_told_from_every_other(&self) {
@@ -61,7 +80,7 @@ impl<L: EventLedger> Suite<'_, L> {
         for name in [visible.as_str(), "case", "CASE", &longest, &format!("{longest}y")] {
             let id = event_id(self.unique, name);
             assert_eq!(ok(self.admit(&id, "payments", 1).await), Commit::Written, "{id}");
-            ok(self.ledger.note_published(&id, instant(2)).await);
+            ok(self.ledger.note_published(PRODUCER, &id, instant(2)).await);
             let stands = AdmittedEvent { published_at: Some(instant(2)), ..admitted("payments", 1) };
             assert_eq!(ok(self.admit(&id, "payments", 1).await), Commit::Existing(stands), "{id}");
         }
@@ -90,7 +109,7 @@ impl<L: EventLedger> Suite<'_, L> {
         source: &str,
         number: i64,
     ) -> Result<Commit<AdmittedEvent>, PortError> {
-        self.ledger.admit(id, source, &fingerprint(number), instant(number)).await
+        self.ledger.admit(PRODUCER, id, source, &fingerprint(number), instant(number)).await
     }
 }
 

@@ -56,7 +56,11 @@ impl<S: OrderStore> Suite<'_, S> {
             }
             let (first, second) = (self.event("accept"), self.event("accept-again"));
             let accepted = registration(&order_id, accepted(&order_id), &first, instant(1));
-            let stands = OrderRecord { registered: Some(accepted.registered()), settlement: None };
+            let stands = OrderRecord {
+                registered: Some(accepted.registered()),
+                settlement: None,
+                payment_asked: false,
+            };
             assert_eq!(ok(self.store.register(&accepted).await), stands);
             assert_eq!(ok(self.store.register(&accepted).await), stands, "the same again");
 
@@ -73,8 +77,11 @@ impl<S: OrderStore> Suite<'_, S> {
         let event = self.event("reject");
         let settlement = settlement(Outcome::Rejected, &event, instant(1));
         let rejection = registration(&order_id, rejected(), &event, instant(1));
-        let stands =
-            OrderRecord { registered: Some(rejection.registered()), settlement: Some(settlement.clone()) };
+        let stands = OrderRecord {
+            registered: Some(rejection.registered()),
+            settlement: Some(settlement.clone()),
+            payment_asked: false,
+        };
         assert_eq!(ok(self.store.register(&rejection).await), stands);
         assert_eq!(ok(self.store.register(&rejection).await), stands, "the same again");
         let late = registration(&order_id, accepted(&order_id), &self.event("accept"), instant(2));
@@ -93,12 +100,17 @@ impl<S: OrderStore> Suite<'_, S> {
             let order_id = order_id(self.unique, name);
             let cancelled = settlement(Outcome::Cancelled, &self.event("cancel"), instant(1));
             assert_eq!(ok(self.store.settle(&order_id, &cancelled, &reasons()).await), cancelled);
-            let stands = OrderRecord { registered: None, settlement: Some(cancelled.clone()) };
+            let stands =
+                OrderRecord { registered: None, settlement: Some(cancelled.clone()), payment_asked: false };
             assert_eq!(self.find(&order_id).await, Some(stands), "settled, though not known before");
 
             let event = self.event("decide");
             let decision = registration(&order_id, decision_of(&order_id), &event, instant(2));
-            let stands = OrderRecord { registered: Some(decision.registered()), settlement: Some(cancelled) };
+            let stands = OrderRecord {
+                registered: Some(decision.registered()),
+                settlement: Some(cancelled),
+                payment_asked: false,
+            };
             assert_eq!(ok(self.store.register(&decision).await), stands);
             assert_eq!(self.find(&order_id).await, Some(stands));
         }
@@ -115,7 +127,10 @@ impl<S: OrderStore> Suite<'_, S> {
             assert_eq!(ok(self.store.settle(&order_id, settlement, &reasons()).await), first);
         }
         let registered = Some(accepted.registered());
-        assert_eq!(self.find(&order_id).await, Some(OrderRecord { registered, settlement: Some(first) }));
+        assert_eq!(
+            self.find(&order_id).await,
+            Some(OrderRecord { registered, settlement: Some(first), payment_asked: false })
+        );
     }
 
     /// An order can be registered or settled by an event that did not come from the API. Whether it then counts as
@@ -234,7 +249,7 @@ impl<S: OrderStore> Suite<'_, S> {
     }
 }
 
-const OPENED: OrderRecord = OrderRecord { registered: None, settlement: None };
+const OPENED: OrderRecord = OrderRecord { registered: None, settlement: None, payment_asked: false };
 
 fn new_order(order_id: &OrderId, request: &str) -> NewOrder {
     NewOrder {

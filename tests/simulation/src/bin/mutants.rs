@@ -38,6 +38,8 @@ struct Mutant {
     file: PathBuf,
     find: String,
     replace: String,
+    /// Found by going through every schedule of this small world; by seeds where none is named.
+    world: Option<String>,
 }
 
 fn main() -> ExitCode {
@@ -64,7 +66,7 @@ fn try_all(arguments: &Arguments) -> Result<bool> {
     // All of them before the first, which is minutes before the last.
     mutants.iter().try_for_each(|mutant| mutant.made_in(&root).map(drop))?;
     let copy = Copy::of(&root)?;
-    match copy.simulate(arguments.seeds)? {
+    match copy.simulate(arguments.seeds, None)? {
         Tried::Held => {}
         Tried::Fell(what) => bail!("the simulation fails without any mutation: {what}"),
         Tried::NotBuilt(why) => bail!("it does not compile without any mutation: {why}"),
@@ -74,13 +76,14 @@ fn try_all(arguments: &Arguments) -> Result<bool> {
     let (mut caught, begun) = (0, Instant::now());
     for mutant in &mutants {
         let begun = Instant::now();
-        let (verdict, what) = match copy.with(mutant, || copy.simulate(arguments.seeds))? {
-            Tried::Fell(what) => ("caught", what),
-            Tried::Held => ("SURVIVED", String::new()),
-            // What does not compile, or does not come to an end, shows nothing.
-            Tried::NotBuilt(why) => ("NO BUILD", why),
-            Tried::BrokeOff(why) => ("BROKE OFF", why),
-        };
+        let (verdict, what) =
+            match copy.with(mutant, || copy.simulate(arguments.seeds, mutant.world.as_deref()))? {
+                Tried::Fell(what) => ("caught", what),
+                Tried::Held => ("SURVIVED", String::new()),
+                // What does not compile, or does not come to an end, shows nothing.
+                Tried::NotBuilt(why) => ("NO BUILD", why),
+                Tried::BrokeOff(why) => ("BROKE OFF", why),
+            };
         caught += usize::from(verdict == "caught");
         let seconds = begun.elapsed().as_secs_f64();
         say(&format!("{:<75} {verdict:<9} {seconds:>7.1}  {what}", mutant.name));
@@ -100,7 +103,7 @@ impl List {
 impl Mutant {
     /// The file as it is there, and with the mutation.
     fn made_in(&self, sources: &Path) -> Result<(String, String)> {
-        let Self { name, file, find, replace } = self;
+        let Self { name, file, find, replace, .. } = self;
         let sound =
             fs::read_to_string(sources.join(file)).with_context(|| file.to_string_lossy().into_owned())?;
         let found = sound.matches(find.as_str()).count();
@@ -184,7 +187,7 @@ impl Copy {
         outcome
     }
 
-    fn simulate(&self, seeds: u64) -> Result<Tried> {
+    fn simulate(&self, seeds: u64, world: Option<&str>) -> Result<Tried> {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let mut build = Command::new(cargo);
         // Of the whole workspace: what was compiled for that, with its features, is not compiled again.
@@ -207,6 +210,9 @@ impl Copy {
             let text = text(&build);
             let error = text.lines().find(|line| line.starts_with("error")).unwrap_or_default();
             return Ok(Tried::NotBuilt(shortened(error)));
+        }
+        if let Some(world) = world {
+            return self.run(&["--exhaustive", "--world", world]);
         }
         // Most fall at once. What a few seeds do not find is looked for everywhere.
         match self.run(&["--only-seeds", "--seeds", "100"])? {
@@ -278,9 +284,8 @@ fn text(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
-#[expect(clippy::print_stdout, reason = "a command speaks to people")]
 fn say(line: &str) {
-    println!("{line}");
+    terminal::say(line);
 }
 
 #[cfg(test)]
@@ -298,7 +303,9 @@ mod tests {
             assert!(made.insert((&mutant.file, mutated)), "{} is made twice", mutant.name);
             assert!(documentation.contains(&format!("| {} |", mutant.name)), "{}", mutant.name);
         }
-        let told = documentation.lines().filter(|line| line.starts_with("| ") && line.contains(".rs` |"));
+        let told = documentation.lines().filter(|line| {
+            line.starts_with("| ") && [".rs` |", ".yaml` |"].iter().any(|file| line.contains(file))
+        });
         assert_eq!(told.count(), list.mutant.len(), "one line a mutation");
     }
 

@@ -1,7 +1,5 @@
 //! `cargo orderbus chaos`.
 
-#![expect(clippy::print_stdout, reason = "this is a program for people")]
-
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -27,7 +25,7 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let progress = Arc::new(Progress::new(|line| println!("{line}")));
+    let progress = Arc::new(Progress::new(|line| terminal::say(line)));
     let options = Options {
         orders: arguments.orders as usize,
         in_flight: arguments.in_flight as usize,
@@ -35,13 +33,12 @@ fn main() -> ExitCode {
     };
     match chaos::run(options, &progress) {
         Ok(report) => {
-            println!("\n{report}");
+            terminal::say(format_args!("\n{report}"));
             if report.holds() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
         Err(error) => {
-            eprintln!("orderbus: {error}");
-            error.chain().skip(1).for_each(|cause| eprintln!("  because: {cause}"));
-            eprintln!("orderbus: the run was given up (seed {})", options.seed);
+            terminal::complain_of(error.as_ref());
+            terminal::complain(format_args!("orderbus: the run was given up (seed {})", options.seed));
             ExitCode::FAILURE
         }
     }

@@ -18,6 +18,8 @@ use super::given_up::GivenUp;
 
 /// How many reads are under way at once.
 const READS_MAX: usize = 16;
+/// How many facts from outside are read at once.
+const FACTS_A_PAGE: usize = 1_000;
 
 /// All of it.
 #[derive(Debug, Default)]
@@ -102,11 +104,25 @@ async fn records(stack: &Arc<Stack>, orders: &[OrderId]) -> Result<BTreeMap<Orde
             settlement: order_store.find(order_id).await?.and_then(|record| record.settlement),
             reservation: stock.find(order_id).await?,
             shipment: shipments.find(order_id).await?,
-            facts: views.facts(order_id).await?,
+            facts: facts(&views, order_id).await?,
         };
         Ok((order_id.clone(), records))
     };
     stream::iter(orders).map(read).buffer_unordered(READS_MAX).try_collect().await
+}
+
+/// Every fact of an order, its own and those from outside.
+async fn facts(views: &impl OrderViewStore, order_id: &OrderId) -> Result<Vec<RecordedFact>> {
+    let mut facts = views.own_facts(order_id).await?;
+    let mut after = None;
+    loop {
+        let page = views.outside_facts(order_id, after.as_ref(), FACTS_A_PAGE).await?;
+        facts.extend(page.facts);
+        match page.next {
+            Some(next) => after = Some(next),
+            None => return Ok(facts),
+        }
+    }
 }
 
 async fn keys(stack: &Stack, table: &str, key: &str, prefix: &str) -> Result<BTreeSet<String>> {

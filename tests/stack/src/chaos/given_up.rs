@@ -113,7 +113,7 @@ fn messages_in(alert: &Alert) -> Option<(Group<'_>, usize)> {
 pub(crate) fn announced(lake: &Lake) -> BTreeMap<String, Vec<EventQuarantined>> {
     let mut announced: BTreeMap<String, Vec<EventQuarantined>> = BTreeMap::new();
     for lines in lake.events.values() {
-        let decoded = lines.first().and_then(|line| contracts::decode(line).ok());
+        let decoded = lines.first().and_then(|line| contracts::decode(line, None).ok());
         if let Some(Data::EventQuarantined(data)) = decoded.map(|decoded| decoded.event.data) {
             announced.entry(data.quarantine_id.clone()).or_default().push(data);
         }

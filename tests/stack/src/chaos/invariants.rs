@@ -96,7 +96,7 @@ fn archive(evidence: &Evidence) -> Archive {
     let mut archive = Archive::new();
     for (id, lines) in &evidence.lake.events {
         // What is no event of the catalogue is poison, and asked about elsewhere.
-        let decoded = lines.first().and_then(|line| contracts::decode(line).ok());
+        let decoded = lines.first().and_then(|line| contracts::decode(line, None).ok());
         if let Some(event) = decoded.map(|decoded| decoded.event)
             && let Ok(order_id) = event.order_id()
         {
@@ -293,7 +293,7 @@ fn view_is_fold_of_archive(subject: &Subject<'_>, archive: &Archive) -> Invarian
     Invariant::of("the read model is the fold of the archive", subject.orders, |planned| {
         let order_id = &planned.order_id;
         let events = archive.get(order_id.as_str()).into_iter().flatten();
-        let folded = by_id(events.filter_map(|(_, event)| fact_of(event)));
+        let folded = by_id(events.filter_map(|(_, event)| fact_of(event, &contracts::Origin::Own)));
         let facts = &subject.evidence.orders.get(order_id).unwrap_or(&nothing).facts;
         let stored = by_id(facts.iter().cloned());
         if folded != stored {
@@ -310,7 +310,7 @@ fn view_is_fold_of_archive(subject: &Subject<'_>, archive: &Archive) -> Invarian
 }
 
 fn by_id(facts: impl Iterator<Item = RecordedFact>) -> BTreeMap<String, RecordedFact> {
-    facts.map(|fact| (fact.fact.event_id.to_string(), fact)).collect()
+    facts.map(|fact| (fact.fact.identity.to_string(), fact)).collect()
 }
 
 fn status_of(facts: &[RecordedFact]) -> &'static str {
@@ -384,8 +384,8 @@ fn clients_are_answered(subject: &Subject<'_>) -> Invariant {
 #[cfg(test)]
 mod tests {
     use contracts::{
-        EventQuarantined, Money, OrderAccepted, OrderConfirmed, PaymentCaptured, PaymentRequested,
-        ShipmentScheduled, StockReserved, order_id_of_key, quarantine_id,
+        EventQuarantined, Money, OPEN_SCOPE, OrderAccepted, OrderConfirmed, PaymentCaptured,
+        PaymentRequested, ShipmentScheduled, StockReserved, order_id_of_key, quarantine_id,
     };
     use domain::{
         Attempt, Concerning, EventId, Failure, Outcome, Quantity, QuarantineId, RedriveKey, RedriveReason,
@@ -414,7 +414,7 @@ mod tests {
     impl Run {
         fn healthy() -> Self {
             let key = "invariants".to_owned();
-            let order_id = order_id_of_key(&key);
+            let order_id = order_id_of_key(OPEN_SCOPE, &key);
             let request = Way::Shipped.request(0);
             let planned = Planned {
                 way: Way::Shipped,
@@ -481,7 +481,7 @@ mod tests {
         /// Everybody hears of an event.
         fn happens(&mut self, id: &str, data: Data) {
             let event = event(id, self.orders[0].order_id.clone().into(), data);
-            self.records().facts.extend(fact_of(&event));
+            self.records().facts.extend(fact_of(&event, &contracts::Origin::Own));
             self.hear(&event);
         }
 
@@ -551,11 +551,14 @@ mod tests {
         }
     }
 
+    /// 2026-01-31T12:00:00Z.
+    const NOON: Timestamp = Timestamp::from_unix_ms(1_769_860_800_000);
+
     fn event(id: &str, subject: domain::Subject, data: Data) -> Event {
         Event {
             id: EventId::parse(id).unwrap(),
             subject,
-            time: Timestamp::from_unix_ms(0),
+            time: NOON,
             correlation_id: "c".to_owned(),
             causation_id: None,
             traceparent: None,
@@ -730,7 +733,7 @@ mod tests {
     fn two_events_under_one_id_are_noticed() {
         let differ = |run: &mut Run| {
             let lines = run.evidence.lake.events.get_mut("e-4").unwrap();
-            lines.push(lines[0].replace("1970-01-01", "1970-01-02"));
+            lines.push(lines[0].replace("12:00:00.000Z", "12:00:00.001Z"));
             assert_ne!(lines[0], lines[1]);
         };
         assert_eq!(fallen_after(differ), [LETTER]);

@@ -1,6 +1,6 @@
 //! What is done, decided by the seed before anything is done.
 
-use contracts::{OrderRequest, order_id_of_key};
+use contracts::{OPEN_SCOPE, OrderRequest, order_id_of_key};
 use domain::OrderId;
 use fastrand::Rng;
 
@@ -45,7 +45,7 @@ pub(crate) fn plan(options: Options) -> Vec<Planned> {
             let key = format!("chaos-{}-{index}", options.seed);
             Planned {
                 way,
-                order_id: order_id_of_key(&key),
+                order_id: order_id_of_key(OPEN_SCOPE, &key),
                 key,
                 request: way.request(index),
                 is_repeated: rng.u8(0..100) < REPEATED_PERCENT,
@@ -72,7 +72,7 @@ fn any_way(rng: &mut Rng) -> Way {
         14..16 => Way::Declined,
         16 | 17 => Way::CalledOff,
         18 => Way::CalledOffBefore,
-        _ => [Way::Underpaid, Way::BreaksRules][rng.usize(0..2)],
+        _ => [Way::PaidLate, Way::BreaksRules][rng.usize(0..2)],
     }
 }
 

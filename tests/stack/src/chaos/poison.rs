@@ -184,7 +184,7 @@ mod tests {
         let mut rng = Rng::with_seed(1);
         for number in 0..200 {
             let poison = Poison::any(number, &mut rng);
-            let refusal = contracts::decode(&poison.body()).unwrap_err();
+            let refusal = contracts::decode(&poison.body(), None).unwrap_err();
             assert_eq!(refusal.code(), poison.reason(), "{poison:?}");
             assert_eq!(mark_in(&poison.body()), Some(format!("poison-{number}")));
         }

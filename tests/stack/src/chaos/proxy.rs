@@ -139,7 +139,7 @@ async fn accept(listener: std::net::TcpListener, shared: Arc<Shared>) {
     let listener = match TcpListener::from_std(listener) {
         Ok(listener) => listener,
         Err(error) => {
-            eprintln!("the fault proxy cannot serve: {error}");
+            terminal::complain(format_args!("the fault proxy cannot serve: {error}"));
             return;
         }
     };

@@ -4,9 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use contracts::{
-    CancellationRequested, Data, Event, EventType, Money, ParcelPickedUp, PaymentCaptured, Reason,
-};
+use contracts::{CancellationRequested, Data, Event, EventType, ParcelPickedUp, PaymentCaptured, Reason};
 use domain::{EventId, PaymentId, ShipmentId, StockDecision};
 use orderbus::Api;
 use orderbus::http::Answer;
@@ -65,7 +63,10 @@ impl Clients {
         }
         match planned.way {
             Way::CalledOff => self.call_off(planned, &mut patience).await?,
-            Way::Underpaid => self.pay_too_little(planned).await?,
+            Way::PaidLate => {
+                self.call_off(planned, &mut patience).await?;
+                self.pay_late(planned).await?;
+            }
             Way::PickedUp => self.pick_up(planned).await?,
             _ => {}
         }
@@ -141,13 +142,14 @@ impl Clients {
     }
 
     /// Answers in the place of the provider, who is silent about this price.
-    async fn pay_too_little(&self, planned: &Planned) -> Result<()> {
+    async fn pay_late(&self, planned: &Planned) -> Result<()> {
         let order_id = &planned.order_id;
+        self.board.until_heard(order_id, EventType::OrderCancelled).await;
         let request = self.board.until(|board| board.payment_request(order_id)).await;
         let captured = PaymentCaptured {
             order_id: order_id.as_str().to_owned(),
             payment_id: PaymentId::of(order_id).as_str().to_owned(),
-            amount: Money { amount_minor: 1, currency: "EUR".to_owned() },
+            amount: planned.request.total.clone(),
             task_token: request["taskToken"]
                 .as_str()
                 .context("a payment request without a token")?

@@ -51,6 +51,9 @@ pub struct Position {
     /// Its type.
     #[serde(rename = "type")]
     pub event_type: String,
+    /// Who put it on the bus, where that was not we.
+    #[serde(default)]
+    pub origin: Option<String>,
 }
 
 /// How a replay stands.
@@ -274,6 +277,7 @@ pub(crate) mod tests {
             id: "e-1".to_owned(),
             source: "orders".to_owned(),
             event_type: "orders.order-placed.v1".to_owned(),
+            origin: Some("producer:carrier".to_owned()),
         });
         checkpoint.sent = 7;
         checkpoints.write(&checkpoint).unwrap();

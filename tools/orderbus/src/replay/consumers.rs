@@ -31,15 +31,16 @@ pub struct Consumer {
 }
 
 impl Consumer {
-    /// Whether it may hear events of a source and type.
-    pub(crate) fn verdict(&self, source: &str, event_type: &str) -> Verdict {
-        self.pattern.verdict(source, event_type)
+    /// Whether it may hear events of a source and type, from an account where that is known.
+    pub(crate) fn verdict(&self, source: &str, event_type: &str, account: Option<&str>) -> Verdict {
+        self.pattern.verdict(source, event_type, account)
     }
 
     /// Whether it is outside and may hear what asks for money.
     pub(crate) fn may_be_asked_for_money(&self) -> bool {
-        let hears =
-            |event_type: &EventType| self.verdict(event_type.source(), event_type.as_str()) != Verdict::No;
+        let hears = |event_type: &EventType| {
+            self.verdict(event_type.source(), event_type.as_str(), None) != Verdict::No
+        };
         !self.is_ours && ASKS_FOR_MONEY.iter().any(hears)
     }
 }
@@ -182,6 +183,11 @@ impl<'a> QueueOutlet<'a> {
         Ok(depth)
     }
 
+    /// Another account's event stays one: a consumer is to believe it no more than the first time.
+    fn account<'e>(&'e self, event: &'e Outgoing) -> &'e str {
+        event.account.as_deref().unwrap_or(&self.account)
+    }
+
     fn envelope(&self, event: &Outgoing) -> Result<String, serde_json::Error> {
         let time = contracts::format_timestamp(event.bus_time);
         serde_json::to_string(&Envelope {
@@ -189,7 +195,7 @@ impl<'a> QueueOutlet<'a> {
             id: &event.bus_id,
             detail_type: &event.event_type,
             source: &event.source,
-            account: &self.account,
+            account: self.account(event),
             // EventBridge writes seconds.
             time: &format!("{}Z", time.split('.').next().unwrap_or_default()),
             region: &self.region,
@@ -204,7 +210,8 @@ impl Outlet for QueueOutlet<'_> {
     async fn routes(&self, event: &Outgoing) -> Result<Vec<usize>, PortError> {
         let mut routes = Vec::new();
         for (index, route) in self.routes.iter().enumerate() {
-            let hears = match route.consumer.verdict(&event.source, &event.event_type) {
+            let account = Some(self.account(event));
+            let hears = match route.consumer.verdict(&event.source, &event.event_type, account) {
                 Verdict::Yes => true,
                 Verdict::No => false,
                 Verdict::Perhaps => {

@@ -37,6 +37,8 @@ pub(crate) struct Outgoing {
     pub(crate) bus_id: String,
     pub(crate) source: String,
     pub(crate) event_type: String,
+    /// The account that first put it on the bus, where the bus said so.
+    pub(crate) account: Option<String>,
     /// The CloudEvent.
     pub(crate) detail: String,
     /// When the bus took it first.
@@ -60,6 +62,9 @@ pub(crate) struct Filter {
     pub(crate) scope: Scope,
     /// Types that are left out, without their version.
     pub(crate) left_out: Vec<&'static str>,
+    /// The only account whose events are sent. Whoever puts an event on the bus gives it an account of its own, so
+    /// another account's event would become one of ours there.
+    pub(crate) only_of_account: Option<String>,
 }
 
 impl Filter {
@@ -72,6 +77,13 @@ impl Filter {
             && is_one(sources, &row.source)
             && (subjects.is_empty() || row.subject.as_ref().is_some_and(|subject| is_one(subjects, subject)))
             && !self.leaves_out(row)
+            && !self.is_of_others(row)
+    }
+
+    /// Whether it would be sent but for the account that it came from.
+    fn is_of_others(&self, row: &Row<'_>) -> bool {
+        let Some(own) = &self.only_of_account else { return false };
+        row.account().is_some_and(|account| account != *own)
     }
 
     /// Whether it would be sent but for its type.
@@ -263,11 +275,15 @@ impl<'a, O: LakeObjects> LakeReader<'a, O> {
 
     /// How many events of each type there are, and how many of them are left out for their type.
     pub(crate) async fn count(&self, hours: &[HourListed], filter: &Filter) -> Result<Counted> {
-        let everything = Filter { left_out: Vec::new(), ..filter.clone() };
+        let everything = Filter { left_out: Vec::new(), only_of_account: None, ..filter.clone() };
         let mut counted = Counted::default();
         for hour in hours {
             let take = async |rows: Vec<Row<'static>>| {
                 for row in &rows {
+                    if filter.is_of_others(row) {
+                        counted.of_others += 1;
+                        continue;
+                    }
                     let counts =
                         if filter.leaves_out(row) { &mut counted.left_out } else { &mut counted.sent };
                     *counts.entry((row.source.to_string(), row.event_type.to_string())).or_default() += 1;
@@ -285,6 +301,8 @@ impl<'a, O: LakeObjects> LakeReader<'a, O> {
 pub(crate) struct Counted {
     pub(crate) sent: BTreeMap<(String, String), u64>,
     pub(crate) left_out: BTreeMap<(String, String), u64>,
+    /// How many are left out because another account put them on the bus.
+    pub(crate) of_others: u64,
 }
 
 fn position(row: &Row<'_>) -> Position {
@@ -293,6 +311,7 @@ fn position(row: &Row<'_>) -> Position {
         id: row.id.to_string(),
         source: row.source.to_string(),
         event_type: row.event_type.to_string(),
+        origin: row.origin.as_deref().map(str::to_owned),
     }
 }
 
@@ -451,6 +470,7 @@ fn outgoing(row: &Row<'_>) -> Result<Outgoing> {
         bus_id: row.bus_id.to_string(),
         source: entry.source,
         event_type: entry.detail_type,
+        account: entry.account,
         detail: entry.detail,
         bus_time: entry.time,
         routes: Vec::new(),
@@ -472,6 +492,7 @@ mod tests {
 
     const MS_PER_HOUR: i64 = 3_600_000;
     const CHUNK: usize = 20;
+    const OWN: &str = "000000000000";
 
     /// A lake in memory; it may break off at any call.
     #[derive(Default)]
@@ -578,13 +599,17 @@ mod tests {
     }
 
     fn row(id: &str, event_type: &str, at_ms: i64) -> Row<'static> {
+        row_of(OWN, id, event_type, at_ms)
+    }
+
+    fn row_of(account: &str, id: &str, event_type: &str, at_ms: i64) -> Row<'static> {
         let message = json!({
             "version": "0",
             "id": format!("bus-{id}"),
             "detail-type": event_type,
             "source": "orders",
-            "account": "000000000000",
-            "time": "1970-01-02T00:00:00Z",
+            "account": account,
+            "time": "1970-01-03T00:00:00Z",
             "region": "us-east-1",
             "resources": ["own"],
             "detail": {
@@ -598,7 +623,7 @@ mod tests {
             },
         });
         let body = message.to_string().leak();
-        match lake::Message::read(body) {
+        match lake::Message::read(body, lake::Delivery { own_account: Some(OWN), arrived_at: None }) {
             lake::Message::Event(row) => *row,
             other => panic!("{other:?}"),
         }
@@ -628,10 +653,22 @@ mod tests {
     }
 
     fn filter() -> Filter {
-        Filter { scope: scope(), left_out: Vec::new() }
+        Filter { scope: scope(), left_out: Vec::new(), only_of_account: None }
     }
 
     fn run(
+        lake: &Memory,
+        outlet: &Outside,
+        filter: &Filter,
+        folder: &tempfile::TempDir,
+        bytes_max: usize,
+    ) -> Result<Checkpoint> {
+        run_by(CHUNK, lake, outlet, filter, folder, bytes_max)
+    }
+
+    /// So many at once.
+    fn run_by(
+        chunk: usize,
         lake: &Memory,
         outlet: &Outside,
         filter: &Filter,
@@ -646,7 +683,7 @@ mod tests {
             let mut checkpoint = checkpoints
                 .find("r")?
                 .unwrap_or_else(|| Checkpoint::begin("r", filter.scope.clone(), Timestamp::from_unix_ms(0)));
-            let pace = Pace { per_second: NonZeroU32::MAX, chunk: CHUNK };
+            let pace = Pace { per_second: NonZeroU32::MAX, chunk };
             let backoff_initial = Duration::ZERO;
             let replay =
                 LakeReplay { reader, outlet, checkpoints: &checkpoints, filter, pace, backoff_initial };
@@ -772,6 +809,70 @@ mod tests {
     }
 
     #[test]
+    fn one_id_of_several_senders_is_several_events() {
+        let mut lake = Memory::default();
+        let at = MS_PER_HOUR + 5;
+        let claims = [
+            placed("e-1", at),
+            row_of("444455556666", "e-1", "orders.order-placed.v1", at),
+            row_of("777788889999", "e-1", "orders.order-placed.v1", at),
+            row("e-1", "orders.order-accepted.v1", at),
+        ];
+        lake.add(1, &claims);
+        lake.add(1, &claims[1..]);
+        let whole = all_ids(&lake);
+        assert_eq!(whole, ["e-1"; 4]);
+        // Broken off behind any of them, it goes on with the next.
+        for dies_in in 0..4 {
+            let folder = tempfile::tempdir().unwrap();
+            let mut outlet = Outside::new();
+            outlet.dies_in = Some((dies_in, false));
+            let die = || run_by(1, &lake, &outlet, &filter(), &folder, usize::MAX);
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(die)).unwrap_err();
+            let after = Outside::new();
+            run_by(1, &lake, &after, &filter(), &folder, usize::MAX).unwrap();
+            let sent = [&outlet.taken.borrow()[..], &after.taken.borrow()[..]].concat();
+            let accounts: BTreeSet<_> =
+                sent.iter().map(|event| (event.event_type.clone(), event.account.clone())).collect();
+            assert_eq!((sent.len(), accounts.len()), (4, 4), "{dies_in}: {sent:?}");
+        }
+        // Over the bus, which would make them ours, other accounts' events are not sent.
+        let to_the_bus = Filter { only_of_account: Some(OWN.to_owned()), ..filter() };
+        let outlet = Outside::new();
+        run(&lake, &outlet, &to_the_bus, &tempfile::tempdir().unwrap(), usize::MAX).unwrap();
+        assert!(outlet.taken.borrow().iter().all(|event| event.account.as_deref() == Some(OWN)));
+        assert_eq!(outlet.taken.borrow().len(), 2);
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let reader = LakeReader::new(&lake);
+        let hours = runtime.block_on(reader.hours(scope().from, scope().to)).unwrap();
+        let counted = runtime.block_on(reader.count(&hours, &to_the_bus)).unwrap();
+        assert_eq!((counted.sent.values().sum::<u64>(), counted.of_others), (2, 2));
+    }
+
+    #[test]
+    fn what_few_readers_hold_goes_out_to_the_letter() {
+        let deep = format!("{}{}", "[".repeat(1_000), "]".repeat(1_000));
+        let mut lake = Memory::default();
+        let datas = [r#"{"note":"\ud83d"}"#, r#"{"n":1e400,"i":123456789012345678901234567890}"#, &deep];
+        let rows = datas.iter().enumerate().map(|(number, data)| {
+            let body = format!(
+                r#"{{"version":"0","id":"bus-{number}","detail-type":"a.b.v1","source":"a","account":"{OWN}","time":"1970-01-01T01:00:00Z","region":"r","resources":["\ud83d"],"detail":{{"specversion":"1.0","id":"e-{number}","source":"a","type":"a.b.v1","time":"1970-01-01T01:00:00.000Z","data":{data}}}}}"#
+            );
+            match lake::Message::read(body.leak(), lake::Delivery { own_account: Some(OWN), arrived_at: None }) {
+                lake::Message::Event(row) => *row,
+                other => panic!("{other:?}"),
+            }
+        });
+        lake.add(1, &rows.collect::<Vec<_>>());
+        let outlet = Outside::new();
+        run(&lake, &outlet, &filter(), &tempfile::tempdir().unwrap(), usize::MAX).unwrap();
+        for (event, data) in outlet.taken.borrow().iter().zip(datas) {
+            assert!(event.detail.ends_with(&format!("\"data\":{data}}}")), "{:.200}", event.detail);
+        }
+        assert_eq!(outlet.taken.borrow().len(), 3);
+    }
+
+    #[test]
     fn an_event_goes_out_as_it_was() {
         let mut lake = Memory::default();
         lake.add(24, &[placed("e-1", 24 * MS_PER_HOUR + 5)]);
@@ -782,8 +883,8 @@ mod tests {
         let detail: Value = serde_json::from_str(&event.detail).unwrap();
         assert_eq!((&detail["id"], &detail["time"]), (&json!("e-1"), &json!("1970-01-02T00:00:00.005Z")));
         assert_eq!(detail["data"], json!({"orderId": "o-e-1"}));
-        assert_eq!(event.bus_id, "bus-e-1");
-        assert_eq!(event.bus_time, Timestamp::from_unix_ms(24 * MS_PER_HOUR));
+        assert_eq!((event.bus_id.as_str(), event.account.as_deref()), ("bus-e-1", Some(OWN)));
+        assert_eq!(event.bus_time, Timestamp::from_unix_ms(48 * MS_PER_HOUR));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What a rule's pattern says about an event's source and type, as far as that can be said here.
+//! What a rule's pattern says about an event's source, type and account, as far as that can be said here.
 
 use serde_json::{Map, Value};
 
@@ -8,6 +8,7 @@ pub(crate) struct Pattern {
     text: String,
     source: Option<Vec<Test>>,
     detail_type: Option<Vec<Test>>,
+    account: Option<Vec<Test>>,
     /// It asks for nothing else.
     is_complete: bool,
 }
@@ -29,7 +30,7 @@ pub(crate) enum Verdict {
     Yes,
     /// It does not match.
     No,
-    /// That depends on more than source and type: EventBridge has to be asked.
+    /// That depends on more than source, type and account: EventBridge has to be asked.
     Perhaps,
 }
 
@@ -44,12 +45,13 @@ impl Pattern {
             is_simple.then(|| tests.iter().map(Test::read).collect())
         };
         let is_known = |(name, tests): (&String, &Value)| {
-            (name == "source" || name == "detail-type") && tests.is_array()
+            ["source", "detail-type", "account"].contains(&name.as_str()) && tests.is_array()
         };
         Self {
             text: text.to_owned(),
             source: tests("source"),
             detail_type: tests("detail-type"),
+            account: tests("account"),
             is_complete: is_simple && members.iter().all(is_known),
         }
     }
@@ -59,12 +61,15 @@ impl Pattern {
         &self.text
     }
 
-    /// Whether it matches events of a source and type.
-    pub(crate) fn verdict(&self, source: &str, detail_type: &str) -> Verdict {
+    /// Whether it matches events of a source and type, from an account where that is known.
+    pub(crate) fn verdict(&self, source: &str, detail_type: &str, account: Option<&str>) -> Verdict {
         let mut verdict = if self.is_complete { Verdict::Yes } else { Verdict::Perhaps };
-        for (tests, value) in [(&self.source, source), (&self.detail_type, detail_type)] {
+        let all =
+            [(&self.source, Some(source)), (&self.detail_type, Some(detail_type)), (&self.account, account)];
+        for (tests, value) in all {
             let Some(tests) = tests else { continue };
-            let verdicts: Vec<Verdict> = tests.iter().map(|test| test.verdict(value)).collect();
+            let verdict_of = |test: &Test| value.map_or(Verdict::Perhaps, |value| test.verdict(value));
+            let verdicts: Vec<Verdict> = tests.iter().map(verdict_of).collect();
             if verdicts.contains(&Verdict::Yes) {
                 continue;
             }
@@ -115,7 +120,24 @@ mod tests {
     use super::*;
 
     fn verdict(pattern: &str, detail_type: &str) -> Verdict {
-        Pattern::read(pattern).verdict("orders", detail_type)
+        Pattern::read(pattern).verdict("orders", detail_type, Some("111122223333"))
+    }
+
+    #[test]
+    fn an_account_is_decided_here_where_it_is_known() {
+        use Verdict::{No, Perhaps, Yes};
+        for (pattern, on_own, on_other, on_unknown) in [
+            (r#"{"source":["orders"],"account":["111122223333"]}"#, Yes, No, Perhaps),
+            (r#"{"account":[{"anything-but":["111122223333"]}]}"#, No, Yes, Perhaps),
+            (r#"{"account":["111122223333"],"source":["payments"]}"#, No, No, No),
+            (r#"{"account":["111122223333"],"detail":{"a":[1]}}"#, Perhaps, No, Perhaps),
+            (r#"{"account":[]}"#, No, No, No),
+        ] {
+            let pattern = Pattern::read(pattern);
+            let verdict = |account| pattern.verdict("orders", "orders.placed", account);
+            let found = (verdict(Some("111122223333")), verdict(Some("444455556666")), verdict(None));
+            assert_eq!(found, (on_own, on_other, on_unknown), "{}", pattern.text());
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use ::lake::TimeBounds;
 use anyhow::{Context, Result, bail, ensure};
 use aws::{DynamoDbOrderViewStore, SqsDirectQueue, ViewsCounted};
 use contracts::format_timestamp;
@@ -73,10 +74,11 @@ impl Replays {
                 reaches_back_to(&archive, now).unwrap_or(Timestamp::from_unix_ms(0))
             }
         };
+        let to = if request.from_lake { end_of(now, true) } else { now };
         let name = request.name.clone().unwrap_or_else(|| format!("rebuild-{}", now.unix_ms()));
         let request = Request {
             from: Some(from),
-            to: Some(now),
+            to: Some(to),
             rules: vec![TRACKER.to_owned()],
             name: Some(name),
             ..request
@@ -114,7 +116,7 @@ impl Replays {
         let tracker =
             QueueOutlet::to(std::slice::from_ref(tracker), &self.sdk, &self.bus, &plan.name).await?;
         let deleted = self.views()?.delete_all().await.context("cannot empty the read model")?;
-        progress.say(format_args!("the read model is empty: {deleted} orders were in it"));
+        progress.say(format_args!("the read model is empty: {deleted} facts were in it"));
         // What happens from now on comes to the read model by itself.
         plan.scope.to = end_of(clock::now(), plan.is_from_lake());
         self.await_the_source(&plan, progress).await?;
@@ -181,8 +183,27 @@ impl Replays {
     }
 }
 
-/// The end of a replay whose last event happened now, at the latest.
+/// The end of a replay of everything that was on the bus by now. The lake goes by when things happened, for which the clocks
+/// of others may be ahead.
 fn end_of(now: Timestamp, is_from_lake: bool) -> Timestamp {
     let ms = now.unix_ms() + 1;
-    Timestamp::from_unix_ms(if is_from_lake { ms } else { (ms + 999) / 1_000 * 1_000 })
+    Timestamp::from_unix_ms(if is_from_lake {
+        ms + TimeBounds::BEHIND_MS_MAX
+    } else {
+        (ms + 999) / 1_000 * 1_000
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rebuild_from_the_lake_takes_what_happened_by_a_clock_that_is_ahead() {
+        let now = Timestamp::from_unix_ms(1_769_860_800_123);
+        let ahead = Timestamp::from_unix_ms(now.unix_ms() + TimeBounds::BEHIND_MS_MAX);
+        assert!(TimeBounds::of(now, false).is_some_and(|bounds| bounds.contain(ahead)));
+        assert!(end_of(now, true) > ahead);
+        assert_eq!(end_of(now, false), Timestamp::from_unix_ms(1_769_860_801_000));
+    }
 }

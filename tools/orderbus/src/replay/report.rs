@@ -47,6 +47,12 @@ pub fn plan_text(preview: &Preview) -> String {
             for ((_, event_type), count) in &counted.left_out {
                 line(format!("{event_type:<60}{count:>10}  left out"));
             }
+            if counted.of_others > 0 {
+                line(format!(
+                    "{:<60}{:>10}  left out",
+                    "put on the bus by other accounts", counted.of_others
+                ));
+            }
             line(format!("{:<60}{:>10}", "in all", counted.sent.values().sum::<u64>()));
         }
         None => {
@@ -110,6 +116,7 @@ pub fn plan_json(preview: &Preview) -> Value {
         "scope": plan.scope,
         "types": preview.counted.as_ref().map(|counted| types(&counted.sent)),
         "typesLeftOut": preview.counted.as_ref().map(|counted| types(&counted.left_out)),
+        "eventsOfOtherAccountsLeftOut": preview.counted.as_ref().map(|counted| counted.of_others),
         "events": preview.counted.as_ref().map(|counted| counted.sent.values().sum::<u64>()),
         "consumers": plan.hearing.iter().map(consumer).collect::<Vec<_>>(),
         "consumersLeftOut": plan.left_out.iter().map(consumer).collect::<Vec<_>>(),
@@ -137,7 +144,7 @@ impl Heard {
 fn heard(consumer: &Consumer, counted: &Counted) -> Heard {
     let mut heard = Heard { surely: 0, perhaps: 0 };
     for ((source, event_type), count) in &counted.sent {
-        match consumer.verdict(source, event_type) {
+        match consumer.verdict(source, event_type, None) {
             Verdict::Yes => heard.surely += count,
             Verdict::Perhaps => heard.perhaps += count,
             Verdict::No => {}
@@ -353,6 +360,7 @@ mod tests {
                     count("orders.cancellation-requested.v1", 1_000_000),
                 ]),
                 left_out: BTreeMap::from([count("payments.payment-requested.v1", 9)]),
+                of_others: 4,
             }),
         }
     }
@@ -368,6 +376,9 @@ mod tests {
         };
         assert_eq!(line("orders.order-confirmed.v1"), "7");
         assert_eq!(line("payments.payment-requested.v1"), "9 left out");
+        assert!(
+            text.contains("put on the bus by other accounts                                     4  left out")
+        );
         assert_eq!(line("order-tracker"), "1000007");
         assert_eq!(line("fraud"), "(another stack's) ≤ 1000007");
         assert_eq!(line("loyalty-Rule-2"), "(another stack's) 7");
@@ -376,6 +387,7 @@ mod tests {
         assert!(text.contains("Note: something to know"));
         let value = plan_json(&preview());
         assert_eq!(value["events"], 1_000_007);
+        assert_eq!(value["eventsOfOtherAccountsLeftOut"], 4);
         assert_eq!(value["consumers"][1]["eventsAtLeast"], 0);
         assert_eq!(value["consumers"][1]["eventsAtMost"], 1_000_007);
     }
@@ -398,6 +410,7 @@ mod tests {
             id: "e".to_owned(),
             source: "s".to_owned(),
             event_type: "t".to_owned(),
+            origin: None,
         });
         let text = listed(&[Known::OfLake(checkpoint.clone())]);
         let line = text.lines().nth(1).unwrap().split_whitespace().collect::<Vec<_>>().join(" ");

@@ -77,6 +77,25 @@ impl Pattern {
     pub fn mismatches(&self, event: &Value) -> Vec<Mismatch> {
         self.0.mismatches(event.as_object(), "")
     }
+
+    /// Why the bus may answer otherwise than [`Pattern::mismatches`]: the numbers under `numeric`, of the pattern and of the
+    /// event, that are outside of what AWS documents.
+    #[must_use]
+    pub fn doubts(&self, event: &Value) -> Vec<String> {
+        let mut found = Vec::new();
+        self.0.doubts(event.as_object(), "", &mut found);
+        found
+    }
+}
+
+/// AWS documents `numeric` for -5.0e9 to 5.0e9 with six digits to the right of the decimal point.
+const NUMERIC_MAX: f64 = 5.0e9;
+const NUMERIC_DECIMALS_MAX: usize = 6;
+
+fn is_documented(number: f64) -> bool {
+    let text = number.to_string();
+    let decimals = text.split_once('.').map_or(0, |(_, decimals)| decimals.len());
+    number.abs() <= NUMERIC_MAX && decimals <= NUMERIC_DECIMALS_MAX
 }
 
 impl Node {
@@ -122,6 +141,21 @@ impl Node {
             }
         }
         Ok(own)
+    }
+
+    fn doubts(&self, event: Option<&Map<String, Value>>, path: &str, found: &mut Vec<String>) {
+        for (key, field) in &self.fields {
+            let (value, path) = (event.and_then(|event| event.get(key)), join(path, key));
+            match field {
+                Field::Leaf(tests) => found.extend(leaf_doubts(tests, value, &path)),
+                Field::Object(node) => {
+                    for (object, path) in objects(value, path) {
+                        node.doubts(object, &path, found);
+                    }
+                }
+            }
+        }
+        self.ors.iter().flatten().for_each(|node| node.doubts(event, path, found));
     }
 
     fn mismatches(&self, event: Option<&Map<String, Value>>, path: &str) -> Vec<Mismatch> {
@@ -423,6 +457,27 @@ fn leaf_mismatch(tests: &[Test], value: Option<&Value>, path: String) -> Option<
     Some(Mismatch { path, wanted, found, alternatives: vec![] })
 }
 
+fn leaf_doubts(tests: &[Test], value: Option<&Value>, path: &str) -> Vec<String> {
+    let bounds = tests.iter().filter_map(|test| match test {
+        Test::Value(ValueTest::Numeric(comparisons)) => Some(comparisons.iter().map(|(_, bound)| *bound)),
+        _ => None,
+    });
+    let mut numbers: Vec<f64> = bounds.flatten().collect();
+    if !numbers.is_empty() {
+        let mut scalars = Vec::new();
+        flatten(value, &mut scalars);
+        numbers.extend(scalars.into_iter().filter_map(Value::as_f64));
+    }
+    let is_doubtful = |number: &f64| !is_documented(*number);
+    let doubt = |number: f64| {
+        format!(
+            "{path}: {number} is outside of what AWS documents for numeric, -5.0e9 to 5.0e9 with at most \
+             {NUMERIC_DECIMALS_MAX} decimals: the bus may answer otherwise"
+        )
+    };
+    numbers.into_iter().filter(is_doubtful).map(doubt).collect()
+}
+
 /// The values of a field: of an array each of its elements.
 fn flatten<'a>(value: Option<&'a Value>, scalars: &mut Vec<&'a Value>) {
     match value {
@@ -608,6 +663,25 @@ mod tests {
             .map(|alternative| alternative.iter().map(|one| one.path.as_str()).collect())
             .collect();
         assert_eq!(paths, [["a"], ["c"]]);
+    }
+
+    #[test]
+    fn every_number_beyond_what_is_documented_is_doubted() {
+        let doubts = |pattern: Value, event: Value| Pattern::parse(&pattern).unwrap().doubts(&event).len();
+        let above = |bound: Value| json!({"a": [{"numeric": [">", bound]}]});
+        assert_eq!(doubts(above(json!(1)), json!({"a": [5.0e9, -5.0e9, 0.123_456]})), 0);
+        assert_eq!(
+            doubts(above(json!(1)), json!({"a": [5_000_000_001_i64, -5.1e9, 0.123_456_7, 1e-7, 2]})),
+            4
+        );
+        assert_eq!(doubts(above(json!(6.0e9)), json!({})), 1);
+        assert_eq!(
+            doubts(json!({"a": [7_500_000_000_i64]}), json!({"a": 7_500_000_000_i64})),
+            0,
+            "no numeric"
+        );
+        let nested = json!({"$or": [{"b": {"c": [{"numeric": ["=", 1]}]}}, {"d": [1]}]});
+        assert_eq!(doubts(nested, json!({"b": [{"c": 1e10}, {"c": 1}, {"c": -1e10}]})), 2);
     }
 
     #[test]

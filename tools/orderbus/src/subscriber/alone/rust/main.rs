@@ -23,7 +23,8 @@ struct CloudEvent {
 /// What becomes of one event. It may come again: make its effect idempotent under `event.id`. An error brings it back later,
 /// alone.
 fn handle(event: &CloudEvent) -> Result<(), Error> {
-    println!("{} {} about {}", event.r#type, event.id, event.subject);
+    // Escaped: others wrote it, and whoever reads the log may do so in a terminal.
+    println!("{} {} about {}", event.r#type, event.id.escape_debug(), event.subject.escape_debug());
     Ok(())
 }
 

@@ -1,5 +1,14 @@
 use std::fmt;
 
+use aws_lambda_events::apigw::ApiGatewayV2httpRequest;
+
+/// The ARN of whoever signed a request, which API Gateway has checked. `None` when nobody did.
+#[must_use]
+pub fn signer(request: &ApiGatewayV2httpRequest) -> Option<&str> {
+    let iam = request.request_context.authorizer.as_ref()?.iam.as_ref()?;
+    iam.user_arn.as_deref().filter(|arn| !arn.is_empty())
+}
+
 /// Who may call, and who calls, in one form: a user, a role, or the root user of an account. Not every principal of an
 /// account, which an IAM policy means by `root`.
 ///
@@ -10,6 +19,7 @@ pub struct Principal(Box<str>);
 
 impl Principal {
     /// Reads what people write: `arn:aws:iam::111122223333:role/name`, with or without a path, `…:user/name` or `…:root`.
+    /// In names every character is allowed that IAM allows.
     #[must_use]
     pub fn parse(arn: &str) -> Option<Self> {
         let Arn { partition, service: "iam", account, resource } = Arn::parse(arn)? else { return None };
@@ -35,6 +45,12 @@ impl Principal {
             ("iam", Some(("role", _))) => None,
             _ => Self::parse(user_arn),
         }
+    }
+
+    /// The ARN, a role's without its path.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
     }
 
     fn role(partition: &str, account: &str, name: &str) -> Self {
@@ -72,7 +88,39 @@ fn is_path(path: &str) -> bool {
     path.split('/').all(is_name)
 }
 
-/// What IAM allows in a name, less the comma, which separates producers.
+/// What IAM allows in a name (<https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html>).
 fn is_name(name: &str) -> bool {
-    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_+=.@-".contains(&byte))
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_+=,.@-".contains(&byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn caller(arn: &str) -> Option<String> {
+        Principal::of_caller(arn).map(|principal| principal.as_str().to_owned())
+    }
+
+    #[test]
+    fn a_role_is_the_same_caller_in_every_session() {
+        let role = Some("arn:aws:iam::111122223333:role/Shop,1".to_owned());
+        assert_eq!(caller("arn:aws:sts::111122223333:assumed-role/Shop,1/a"), role);
+        assert_eq!(caller("arn:aws:sts::111122223333:assumed-role/Shop,1/b@c"), role);
+        let written = Principal::parse("arn:aws:iam::111122223333:role/path/Shop,1");
+        assert_eq!(written.map(|principal| principal.as_str().to_owned()), role);
+        assert_ne!(caller("arn:aws:sts::444455556666:assumed-role/Shop,1/a"), role);
+    }
+
+    #[test]
+    fn users_are_told_apart_by_path_and_account() {
+        for arn in [
+            "arn:aws:iam::111122223333:user/a",
+            "arn:aws:iam::111122223333:user/x/a",
+            "arn:aws:iam::444455556666:user/a",
+            "arn:aws:iam::111122223333:root",
+        ] {
+            assert_eq!(caller(arn).as_deref(), Some(arn));
+        }
+        assert_eq!(caller("arn:aws:sts::111122223333:federated-user/a"), None);
+    }
 }
