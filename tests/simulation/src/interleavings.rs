@@ -499,8 +499,14 @@ impl Variation {
 
 /// Whatever makes calls, one after the other. Between two steps it stands before its next call.
 struct Process {
-    what: What,
     job: Job,
+    at: Standing,
+}
+
+/// Where a process stands. From it, its job can be begun again and brought as far.
+#[derive(Clone)]
+struct Standing {
+    what: What,
     order: usize,
     /// The call before which it stands; empty while it waits.
     next: &'static str,
@@ -543,20 +549,9 @@ struct Kept {
     failed_requests: BTreeMap<OrderId, usize>,
     started: BTreeMap<OrderId, u64>,
     outside: Outside,
-    processes: Vec<KeptProcess>,
+    processes: Vec<Standing>,
     left: Mishaps,
     feeds: Vec<Delivery>,
-}
-
-/// A [`Process`] without its job.
-struct KeptProcess {
-    what: What,
-    order: usize,
-    next: &'static str,
-    is_new: bool,
-    polls: usize,
-    answers: Vec<Answer>,
-    seen: u128,
 }
 
 struct Run {
@@ -663,15 +658,6 @@ impl Run {
 
     fn keep(&self) -> Kept {
         let World { orders, stock, shipments, fulfilment_centre, machine, started, .. } = &self.world;
-        let processes = self.processes.iter().map(|process| KeptProcess {
-            what: process.what.clone(),
-            order: process.order,
-            next: process.next,
-            is_new: process.is_new,
-            polls: process.polls,
-            answers: process.answers.clone(),
-            seen: process.seen,
-        });
         Kept {
             orders: orders.copy(),
             stock: stock.copy(),
@@ -681,7 +667,7 @@ impl Run {
             failed_requests: lock(&machine.failed_requests).clone(),
             started: started.clone(),
             outside: self.world.outside().clone(),
-            processes: processes.collect(),
+            processes: self.processes.iter().map(|process| process.at.clone()).collect(),
             left: self.left,
             feeds: self.feeds.clone(),
         }
@@ -710,27 +696,17 @@ impl Run {
     }
 
     /// A process that begins again, and with the answers that it had comes to where it was.
-    fn begun_again(&self, kept: &KeptProcess) -> Result<Process, String> {
-        let KeptProcess { what, order, next, is_new, polls, answers, seen } = kept;
-        let job = match what {
+    fn begun_again(&self, at: &Standing) -> Result<Process, String> {
+        let job = match &at.what {
             What::Execution { delivery, name } => {
                 let started_by = started_by(&delivery.body).ok_or("a checkout that nothing started")?;
                 Job::Execution(self.world.execution(name.clone(), started_by))
             }
-            What::Request | What::Invocation { .. } => self.job(what, *order),
+            What::Request | What::Invocation { .. } => self.job(&at.what, at.order),
         };
-        let mut process = Process {
-            what: what.clone(),
-            job,
-            order: *order,
-            next,
-            is_new: *is_new,
-            polls: *polls,
-            answers: answers.clone(),
-            seen: *seen,
-        };
-        self.world.faults.answer_next_with(answers.iter().cloned());
-        for _ in 0..*polls {
+        let mut process = Process { job, at: at.clone() };
+        self.world.faults.answer_next_with(at.answers.iter().cloned());
+        for _ in 0..at.polls {
             if process.job.poll().is_some() {
                 return Err("a process that begins again ends sooner than it did".to_owned());
             }
@@ -781,12 +757,12 @@ impl Run {
     /// The steps from which all others follow, see the module's reductions.
     fn alternatives(&self) -> Vec<(usize, Variation)> {
         let ready = || (0..self.processes.len()).filter(|index| self.is_ready(*index));
-        let is_unnoticed = |index: &usize| UNNOTICED.contains(&self.processes[*index].next);
+        let is_unnoticed = |index: &usize| UNNOTICED.contains(&self.processes[*index].at.next);
         if let Some(first) = ready().find(is_unnoticed) {
             return self.variations(first);
         }
-        let of = |order| ready().filter(move |index| self.processes[*index].order == order);
-        let is_shared = |index: usize| SHARED.contains(&self.processes[index].next);
+        let of = |order| ready().filter(move |index| self.processes[*index].at.order == order);
+        let is_shared = |index: usize| SHARED.contains(&self.processes[index].at.next);
         let alone = (0..self.world.planned.len())
             .find(|order| of(*order).next().is_some() && !of(*order).any(is_shared));
         let of_whom: Vec<usize> = match alone {
@@ -797,12 +773,12 @@ impl Run {
     }
 
     fn is_ready(&self, index: usize) -> bool {
-        !self.processes[index].next.is_empty() || self.may_time_out(index)
+        !self.processes[index].at.next.is_empty() || self.may_time_out(index)
     }
 
     fn may_time_out(&self, index: usize) -> bool {
         match &self.processes[index].job {
-            Job::Execution(running) if self.processes[index].next.is_empty() => {
+            Job::Execution(running) if self.processes[index].at.next.is_empty() => {
                 self.left.time_outs > 0 && matches!(&*lock(&running.wait), Wait::Answer { .. })
             }
             _ => false,
@@ -811,26 +787,26 @@ impl Run {
 
     fn variations(&self, index: usize) -> Vec<(usize, Variation)> {
         let process = &self.processes[index];
-        if process.next.is_empty() {
+        if process.at.next.is_empty() {
             return vec![(index, Variation::TimeOut)];
         }
         let mut variations = vec![Variation::Plain];
         // A message that could not be postponed comes again all the same.
-        if process.next != "memory:Postpone" {
-            let is_message = !matches!(process.what, What::Request);
-            if self.left.redeliveries > 0 && is_message && process.is_new {
+        if process.at.next != "memory:Postpone" {
+            let is_message = !matches!(process.at.what, What::Request);
+            if self.left.redeliveries > 0 && is_message && process.at.is_new {
                 variations.push(Variation::Twice);
             }
             // A crash before a call is one after the call before it; one before the first call is nothing at all.
             // Whoever has only read and begins again is where it was.
-            let has_read = READS.contains(&process.next);
-            if self.left.crashes > 0 && !has_read && !matches!(process.what, What::Execution { .. }) {
+            let has_read = READS.contains(&process.at.next);
+            if self.left.crashes > 0 && !has_read && !matches!(process.at.what, What::Execution { .. }) {
                 variations.push(Variation::Crash);
             }
             if self.left.lost_answers > 0 && !has_read {
                 variations.push(Variation::ReplyLost);
                 // Twice on the bus is what a redelivery shows.
-                variations.extend((!UNNOTICED.contains(&process.next)).then_some(Variation::Repeated));
+                variations.extend((!UNNOTICED.contains(&process.at.next)).then_some(Variation::Repeated));
             }
         }
         variations.into_iter().map(|variation| (index, variation)).collect()
@@ -849,7 +825,7 @@ impl Run {
             Variation::TimeOut => self.left.time_outs -= 1,
         }
         if variation == Variation::Twice {
-            let (what, order) = (self.processes[which].what.clone(), self.processes[which].order);
+            let (what, order) = (self.processes[which].at.what.clone(), self.processes[which].at.order);
             self.spawn(what, order);
         }
         if let Some(fault) = variation.fault() {
@@ -863,8 +839,8 @@ impl Run {
 
     fn name(&self, which: usize) -> String {
         let process = &self.processes[which];
-        let order = ORDERS[process.order];
-        match &process.what {
+        let order = ORDERS[process.at.order];
+        match &process.at.what {
             What::Request => format!("{order}: POST /orders"),
             What::Invocation { function, delivery } => {
                 let name = self.world.functions[*function].name;
@@ -888,16 +864,9 @@ impl Run {
                 (what, job)
             }
         };
-        self.processes.push(Process {
-            what,
-            job,
-            order,
-            next: "",
-            is_new: true,
-            polls: 0,
-            answers: vec![],
-            seen: 0,
-        });
+        let (is_new, polls, answers, seen) = (true, 0, vec![], 0);
+        self.processes
+            .push(Process { job, at: Standing { what, order, next: "", is_new, polls, answers, seen } });
         self.poll(self.processes.len() - 1);
     }
 
@@ -932,23 +901,23 @@ impl Run {
             (outside.actor, outside.actor_can_be_gone) = ("the small world", true);
             outside.announced = "";
         }
-        process.polls += 1;
+        process.at.polls += 1;
         let ended = process.job.poll();
         let ended = if self.world.faults.take_gone() { Some(Ended::Failed) } else { ended };
-        process.next = self.world.outside().announced;
+        process.at.next = self.world.outside().announced;
         for answer in std::mem::take(&mut *lock(&self.heard)) {
-            process.is_new = false;
+            process.at.is_new = false;
             if self.hashes {
-                process.seen = mixed(process.seen, &(answer.operation, hash_of(answer.given())));
+                process.at.seen = mixed(process.at.seen, &(answer.operation, hash_of(answer.given())));
             }
             if self.is_traced {
                 let text = shortened(&format!("{:?}", answer.given()));
                 self.trace.push(format!("    {} is answered {text}", answer.operation));
             }
-            process.answers.push(answer);
+            process.at.answers.push(answer);
         }
         if let Some(ended) = ended {
-            let Process { what, order, .. } = self.processes.remove(which);
+            let Standing { what, order, .. } = self.processes.remove(which).at;
             self.take_deliveries();
             if matches!(ended, Ended::Failed) {
                 self.spawn(what, order);
@@ -991,14 +960,15 @@ impl Run {
                 _ => None,
             };
             if self.hashes {
-                self.processes[which].seen = mixed(self.processes[which].seen, &format!("{answer:?}"));
+                self.processes[which].at.seen = mixed(self.processes[which].at.seen, &format!("{answer:?}"));
             }
             self.poll(which);
         }
     }
 
     fn wakes(&self, index: usize) -> bool {
-        let Process { job: Job::Execution(running), next: "", .. } = &self.processes[index] else {
+        let Process { job: Job::Execution(running), at: Standing { next: "", .. } } = &self.processes[index]
+        else {
             return false;
         };
         match &*lock(&running.wait) {
@@ -1055,7 +1025,7 @@ impl Run {
     /// Feeds the read model and the lake, with this one disturbed, and looks at everything.
     fn end(&mut self, disturbed: Option<u16>) -> Result<Reached, String> {
         if let Some(waits) = self.processes.first() {
-            let order = ORDERS[waits.order];
+            let order = ORDERS[waits.at.order];
             return Err(format!("{order}: {:?} waits for ever", self.name(0)));
         }
         let state = self.state();
@@ -1149,7 +1119,7 @@ impl Run {
     }
 
     fn identity(&self, process: &Process) -> u128 {
-        let Process { what, job, order, next, is_new, seen, .. } = process;
+        let Process { job, at: Standing { what, order, next, is_new, seen, .. } } = process;
         let what: (usize, Option<EventType>, &str, String) = match what {
             What::Request => (usize::MAX, None, "", String::new()),
             What::Invocation { function, delivery } => {

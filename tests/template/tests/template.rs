@@ -54,6 +54,19 @@ fn every_folder_of_a_function_is_deployed_and_nothing_else_is() {
 }
 
 #[test]
+fn a_function_reads_every_variable_that_it_is_given() {
+    let resources = template("template.yaml")["Resources"].clone();
+    for name in functions() {
+        let variables =
+            &resources[format!("{}Function", logical_id(&name))]["Properties"]["Environment"]["Variables"];
+        let config = read(&format!("functions/{name}/src/config.rs"));
+        for variable in variables.as_object().unwrap().keys() {
+            assert!(config.contains(&format!("\"{variable}\"")), "{name} does not read {variable}");
+        }
+    }
+}
+
+#[test]
 fn every_consumer_has_a_whole_block() {
     let template = template("template.yaml");
     let resources = &template["Resources"];
