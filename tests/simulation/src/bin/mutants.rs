@@ -429,6 +429,22 @@ mod tests {
     }
 
     #[test]
+    fn every_kind_of_hole_has_a_mutation() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let list = List::of(&root).unwrap();
+        let documentation = fs::read_to_string(root.join("docs/simulation.md")).unwrap();
+        let (_, holes) = documentation.split_once("\n| Hole | Mutations |\n|---|---|\n").unwrap();
+        let rows: Vec<&str> = holes.lines().take_while(|line| line.starts_with("| ")).collect();
+        assert_eq!(rows.len(), 15);
+        for row in rows {
+            let (_, names) = row.trim_matches(['|', ' ']).split_once(" | ").unwrap();
+            for name in names.split("; ") {
+                assert!(list.mutant.iter().any(|mutant| mutant.name == name), "{name}");
+            }
+        }
+    }
+
+    #[test]
     fn every_test_that_a_mutation_names_exists() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
         for mutant in List::of(&root).unwrap().mutant {
