@@ -337,6 +337,7 @@ async fn a_report_is_told_as_json_and_as_csv() {
             vec![
                 vec![value("2026-01-30"), value("shipped"), value("3")],
                 vec![None, value("=a,b"), value("1")],
+                vec![None, value("\n=1+1"), value("1")],
             ],
         )
     };
@@ -351,6 +352,7 @@ async fn a_report_is_told_as_json_and_as_csv() {
         "rows": [
             {"day": "2026-01-30", "status": "shipped", "orders": 3},
             {"day": null, "status": "=a,b", "orders": 1},
+            {"day": null, "status": "\n=1+1", "orders": 1},
         ],
     });
     assert_eq!((status, body), (200, expected));
@@ -362,7 +364,8 @@ async fn a_report_is_told_as_json_and_as_csv() {
     request.headers.insert("accept", "text/csv, application/json;q=0.5".parse().unwrap());
     let response = api.respond(&request).await;
     assert_eq!(header(&response, "content-type"), Some("text/csv; charset=utf-8"));
-    assert_eq!(text(&response), "day,status,orders\r\n2026-01-30,shipped,3\r\n,\"'=a,b\",1\r\n");
+    let csv = "day,status,orders\r\n2026-01-30,shipped,3\r\n,\"'=a,b\",1\r\n,\"'\n=1+1\",1\r\n";
+    assert_eq!(text(&response), csv);
     request.headers.insert("accept", "image/png".parse().unwrap());
     assert_eq!(api.respond(&request).await.status_code, 406);
 
@@ -388,6 +391,32 @@ async fn every_report_has_as_many_values_as_its_statement_asks_for() {
             "{}",
             one.name
         );
+    }
+}
+
+/// Any whole number may be in an event, and Athena fails a query whose sum leaves its type, for everyone who asks. What
+/// comes out of the sums themselves is tested where a query engine runs, in `tests/stack/tests/lake_queries.rs`.
+#[test]
+fn no_report_adds_up_or_multiplies_what_can_overflow() {
+    for report in REPORTS {
+        let code = |line: &&str| !line.trim_start().starts_with("--");
+        let lines: Vec<&str> = report.statement.lines().filter(code).collect();
+        for line in &lines {
+            if let Some((one, other)) = line.split_once(" * ") {
+                assert!(
+                    one.contains("AS decimal(") && other.contains("AS decimal("),
+                    "{}: {line}",
+                    report.name
+                );
+            }
+        }
+        let amounts = ["revenue_minor", "requested", "missing"];
+        for column in report.columns.iter().filter(|column| amounts.contains(&column.name)) {
+            let end = format!(" AS bigint) AS {},", column.name);
+            let sum = lines.iter().find(|line| line.contains("sum(") && line.trim_end().ends_with(&end));
+            let sum = sum.unwrap_or_else(|| panic!("{}: {} is not tried", report.name, column.name));
+            assert!(sum.trim_start().starts_with("TRY_CAST("), "{}: {sum}", report.name);
+        }
     }
 }
 

@@ -232,7 +232,20 @@ const TABLE: &[(&str, How)] = &[
             "it deploys a stack of its own; the test makes the same run with fewer orders",
         ),
     ),
-    ("cargo orderbus mutants", Never("it compiles the simulation fifty times, which takes ten minutes")),
+    (
+        "cargo orderbus mutants",
+        Never(
+            "it compiles the simulation fifty times, and programs of tests, which takes more than ten minutes",
+        ),
+    ),
+    (
+        "cargo orderbus mutants --only-tests",
+        Never("it compiles programs of tests again and again, for minutes"),
+    ),
+    (
+        "cargo orderbus mutants --only reserve",
+        Never("it compiles the simulation again and again, for minutes"),
+    ),
     // AWS.
     ("export AWS_DEFAULT_REGION=eu-central-1", FIRST_DEPLOY),
     (

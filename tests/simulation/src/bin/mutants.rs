@@ -1,26 +1,33 @@
-//! `cargo orderbus mutants`: breaks the code under test on purpose, one line at a time, and sees the simulation fail.
+//! `cargo orderbus mutants`: breaks the code under test on purpose, one line at a time, and sees the simulation fail, or the
+//! test that the mutation names.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::fmt::{self, Display};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Output};
+use std::process::{Command, ExitCode, ExitStatus, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
 use serde::Deserialize;
+use serde_json::Value;
 
 /// How long a simulation may take. Without a mutation it is over in a minute.
 const PATIENCE: Duration = Duration::from_secs(15 * 60);
 
-/// Makes each mutation of tests/simulation/mutants.toml in a copy of the sources and runs the simulation on it.
+/// Makes each mutation of tests/simulation/mutants.toml in a copy of the sources and runs the simulation, or a test, on it.
 #[derive(Debug, Parser)]
 #[command(name = "cargo orderbus mutants")]
 struct Arguments {
-    /// Only the mutants whose name or file has this in it.
+    /// Only the mutants whose name, file or test has this in it.
     #[arg(long)]
     only: Option<String>,
+    /// Only the mutants that a test has to catch: the simulation is not run.
+    #[arg(long)]
+    only_tests: bool,
     /// Try so many seeds on each.
     #[arg(long, default_value_t = 3_000)]
     seeds: u64,
@@ -38,8 +45,17 @@ struct Mutant {
     file: PathBuf,
     find: String,
     replace: String,
-    /// Found by going through every schedule of this small world; by seeds where none is named.
+    /// Found by going through every schedule of this small world; by seeds where neither this nor a test is named.
     world: Option<String>,
+    /// Found by this test, where the simulation does not reach the code.
+    test: Option<Test>,
+}
+
+/// A test that has to fail. It is an integration test, so that Cargo compiles one program for it and no other test.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+struct Test {
+    file: PathBuf,
+    name: String,
 }
 
 fn main() -> ExitCode {
@@ -58,32 +74,38 @@ fn try_all(arguments: &Arguments) -> Result<bool> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
     let list = List::of(&root)?;
     let is_meant = |mutant: &&Mutant| {
-        let has = |part: &String| mutant.name.contains(part) || mutant.file.to_string_lossy().contains(part);
-        arguments.only.as_ref().is_none_or(has)
+        let has = |part: &String| {
+            let test = mutant.test.as_ref();
+            mutant.name.contains(part)
+                || mutant.file.to_string_lossy().contains(part)
+                || test.is_some_and(|test| test.to_string().contains(part))
+        };
+        arguments.only.as_ref().is_none_or(has) && (mutant.test.is_some() || !arguments.only_tests)
     };
     let mutants: Vec<&Mutant> = list.mutant.iter().filter(is_meant).collect();
-    ensure!(!mutants.is_empty(), "no mutant has that in its name or file");
+    ensure!(!mutants.is_empty(), "no mutant has that in its name, file or test");
     // All of them before the first, which is minutes before the last.
     mutants.iter().try_for_each(|mutant| mutant.made_in(&root).map(drop))?;
     let copy = Copy::of(&root)?;
-    match copy.simulate(arguments.seeds, None)? {
-        Tried::Held => {}
-        Tried::Fell(what) => bail!("the simulation fails without any mutation: {what}"),
-        Tried::NotBuilt(why) => bail!("it does not compile without any mutation: {why}"),
-        Tried::BrokeOff(why) => bail!("the simulation breaks off without any mutation: {why}"),
+    // What fails anyway shows nothing, and neither does a test that does not run.
+    if mutants.iter().any(|mutant| mutant.test.is_none()) {
+        copy.simulate(arguments.seeds, None)?.expect_held("the simulation")?;
+    }
+    let tests: BTreeSet<&Test> = mutants.iter().filter_map(|mutant| mutant.test.as_ref()).collect();
+    for test in tests {
+        copy.test(test)?.expect_held(&test.to_string())?;
     }
     say(&format!("{:<75} {:<9} {:>7}  what fell", "mutation", "verdict", "seconds"));
     let (mut caught, begun) = (0, Instant::now());
     for mutant in &mutants {
         let begun = Instant::now();
-        let (verdict, what) =
-            match copy.with(mutant, || copy.simulate(arguments.seeds, mutant.world.as_deref()))? {
-                Tried::Fell(what) => ("caught", what),
-                Tried::Held => ("SURVIVED", String::new()),
-                // What does not compile, or does not come to an end, shows nothing.
-                Tried::NotBuilt(why) => ("NO BUILD", why),
-                Tried::BrokeOff(why) => ("BROKE OFF", why),
-            };
+        let (verdict, what) = match copy.with(mutant, || copy.judge(mutant, arguments.seeds))? {
+            Tried::Fell(what) => ("caught", what),
+            Tried::Held => ("SURVIVED", String::new()),
+            // What does not compile, or does not come to an end, shows nothing.
+            Tried::NotBuilt(why) => ("NO BUILD", why),
+            Tried::BrokeOff(why) => ("BROKE OFF", why),
+        };
         caught += usize::from(verdict == "caught");
         let seconds = begun.elapsed().as_secs_f64();
         say(&format!("{:<75} {verdict:<9} {seconds:>7.1}  {what}", mutant.name));
@@ -118,16 +140,35 @@ impl Mutant {
     }
 }
 
+impl Display for Test {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.file.display(), self.name)
+    }
+}
+
 /// What came of one run.
+#[derive(Debug, PartialEq, Eq)]
 enum Tried {
-    /// Every invariant held.
+    /// Every invariant held, or the test passed.
     Held,
-    /// An invariant fell.
+    /// An invariant fell, or the test failed.
     Fell(String),
     /// It did not compile.
     NotBuilt(String),
     /// It ended otherwise, or not in time.
     BrokeOff(String),
+}
+
+impl Tried {
+    /// An error unless everything held.
+    fn expect_held(self, what: &str) -> Result<()> {
+        match self {
+            Self::Held => Ok(()),
+            Self::Fell(how) => bail!("{what} fails without any mutation: {how}"),
+            Self::NotBuilt(why) => bail!("{what} does not compile without any mutation: {why}"),
+            Self::BrokeOff(why) => bail!("{what} breaks off without any mutation: {why}"),
+        }
+    }
 }
 
 /// A copy of the sources that stays where it is, so that only what changed since is compiled again. It is compiled into the
@@ -187,29 +228,18 @@ impl Copy {
         outcome
     }
 
-    fn simulate(&self, seeds: u64, world: Option<&str>) -> Result<Tried> {
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let mut build = Command::new(cargo);
-        // Of the whole workspace: what was compiled for that, with its features, is not compiled again.
-        build
-            .args(["build", "--quiet", "--release", "--locked", "--workspace", "--bin", "sim"])
-            .args(["--target", &self.target])
-            .current_dir(&self.sources)
-            .env("CARGO_TARGET_DIR", &self.target_directory)
-            // One line is changed, and everything generic over it is compiled in one large crate.
-            .env("CARGO_INCREMENTAL", "1");
-        // As the launcher does: some build scripts run again when the environment describes another package.
-        for (name, _) in std::env::vars_os() {
-            let text = name.to_string_lossy();
-            if ["CARGO_MANIFEST_", "CARGO_PKG_"].iter().any(|prefix| text.starts_with(prefix)) {
-                build.env_remove(name);
-            }
+    /// Runs what has to catch the mutation.
+    fn judge(&self, mutant: &Mutant, seeds: u64) -> Result<Tried> {
+        match &mutant.test {
+            Some(test) => self.test(test),
+            None => self.simulate(seeds, mutant.world.as_deref()),
         }
-        let build = build.output()?;
+    }
+
+    fn simulate(&self, seeds: u64, world: Option<&str>) -> Result<Tried> {
+        let build = self.cargo("build", &["--bin", "sim"]).output()?;
         if !build.status.success() {
-            let text = text(&build);
-            let error = text.lines().find(|line| line.starts_with("error")).unwrap_or_default();
-            return Ok(Tried::NotBuilt(shortened(error)));
+            return Ok(not_built(&build));
         }
         if let Some(world) = world {
             return self.run(&["--exhaustive", "--world", world]);
@@ -221,30 +251,116 @@ impl Copy {
         }
     }
 
+    /// Compiles the test first and runs it then, so that what does not compile is not taken for a test that fails.
+    fn test(&self, test: &Test) -> Result<Tried> {
+        let target = test.file.file_stem().and_then(OsStr::to_str).context("a test is in a Rust file")?;
+        let build = self
+            .cargo("test", &["--no-run", "--message-format", "json-render-diagnostics", "--test", target])
+            .output()?;
+        if !build.status.success() {
+            return Ok(not_built(&build));
+        }
+        let source = self.sources.join(&test.file);
+        let messages = String::from_utf8(build.stdout)?;
+        let program = program_of(&messages, &source).with_context(|| format!("no program for {test}"))?;
+        let package = source.ancestors().nth(2).context("a test is in a package")?;
+        let mut command = Command::new(program);
+        // As Cargo runs it.
+        command.args(["--exact", &test.name]).current_dir(package).env("CARGO_MANIFEST_DIR", package);
+        Ok(match output_of(&mut command)? {
+            Some((_, said)) => outcome_of_test(&said),
+            None => no_end(),
+        })
+    }
+
+    /// A Cargo command on the whole workspace: what was compiled for that, with its features, is not compiled again.
+    fn cargo(&self, subcommand: &str, arguments: &[&str]) -> Command {
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let mut command = Command::new(cargo);
+        command
+            .args([subcommand, "--quiet", "--release", "--locked", "--workspace"])
+            .args(["--target", &self.target])
+            .args(arguments)
+            .current_dir(&self.sources)
+            .env("CARGO_TARGET_DIR", &self.target_directory)
+            // One line is changed, and everything generic over it is compiled in one large crate.
+            .env("CARGO_INCREMENTAL", "1");
+        // As the launcher does: some build scripts run again when the environment describes another package.
+        for (name, _) in std::env::vars_os() {
+            let text = name.to_string_lossy();
+            if ["CARGO_MANIFEST_", "CARGO_PKG_"].iter().any(|prefix| text.starts_with(prefix)) {
+                command.env_remove(name);
+            }
+        }
+        command
+    }
+
     fn run(&self, arguments: &[&str]) -> Result<Tried> {
         let program = self.target_directory.join(&self.target).join("release/sim");
-        let said = tempfile::NamedTempFile::new()?;
-        let stdout = said.reopen()?;
-        let stderr = stdout.try_clone()?;
-        let mut simulation = Command::new(program).args(arguments).stdout(stdout).stderr(stderr).spawn()?;
-        let begun = Instant::now();
-        let status = loop {
-            match simulation.try_wait()? {
-                Some(status) => break status,
-                None if begun.elapsed() > PATIENCE => {
-                    simulation.kill()?;
-                    simulation.wait()?;
-                    return Ok(Tried::BrokeOff(format!("no end in {} s", PATIENCE.as_secs())));
-                }
-                None => thread::sleep(Duration::from_millis(50)),
+        Ok(match output_of(Command::new(program).args(arguments))? {
+            Some((status, _)) if status.success() => Tried::Held,
+            Some((status, said)) => {
+                what_fell(&said).map_or_else(|| Tried::BrokeOff(status.to_string()), Tried::Fell)
             }
-        };
-        if status.success() {
-            return Ok(Tried::Held);
-        }
-        let said = fs::read_to_string(said.path())?;
-        Ok(what_fell(&said).map_or_else(|| Tried::BrokeOff(status.to_string()), Tried::Fell))
+            None => no_end(),
+        })
     }
+}
+
+/// How a program ended and what it said. `None` when it did not end in time.
+fn output_of(command: &mut Command) -> Result<Option<(ExitStatus, String)>> {
+    let said = tempfile::NamedTempFile::new()?;
+    let stdout = said.reopen()?;
+    let stderr = stdout.try_clone()?;
+    let mut program = command.stdin(Stdio::null()).stdout(stdout).stderr(stderr).spawn()?;
+    let begun = Instant::now();
+    loop {
+        match program.try_wait()? {
+            Some(status) => {
+                let said = String::from_utf8_lossy(&fs::read(said.path())?).into_owned();
+                return Ok(Some((status, said)));
+            }
+            None if begun.elapsed() > PATIENCE => {
+                program.kill()?;
+                program.wait()?;
+                return Ok(None);
+            }
+            None => thread::sleep(Duration::from_millis(50)),
+        }
+    }
+}
+
+fn no_end() -> Tried {
+    Tried::BrokeOff(format!("no end in {} s", PATIENCE.as_secs()))
+}
+
+fn not_built(build: &Output) -> Tried {
+    let text = text(build);
+    let error = text.lines().find(|line| line.starts_with("error")).unwrap_or_default();
+    Tried::NotBuilt(shortened(error))
+}
+
+/// The program that Cargo compiled from this source, by the messages that it wrote.
+fn program_of(messages: &str, source: &Path) -> Option<PathBuf> {
+    messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()).find_map(|message| {
+        let is_it = message["target"]["src_path"].as_str().is_some_and(|path| Path::new(path) == source);
+        message["executable"].as_str().filter(|_| is_it).map(PathBuf::from)
+    })
+}
+
+/// What became of one test, by what its program said. A program that ends without a result, such as for a stack overflow,
+/// or that does not know the test, shows nothing.
+fn outcome_of_test(said: &str) -> Tried {
+    let result = said.lines().find(|line| line.starts_with("test result: ")).unwrap_or_default();
+    if result.contains(" 1 passed; 0 failed;") {
+        return Tried::Held;
+    }
+    if !result.contains(" 0 passed; 1 failed;") {
+        return Tried::BrokeOff(if result.is_empty() { "no result".to_owned() } else { shortened(result) });
+    }
+    // `thread 'name' (7) panicked at file:1:2:`, and the message from the next line on.
+    let mut lines = said.lines().skip_while(|line| !line.contains(" panicked at "));
+    Tried::Fell(lines.nth(1).map(shortened).unwrap_or_default())
 }
 
 /// A file that is the same is left as it is, with its time: the compiler goes by that.
@@ -301,12 +417,77 @@ mod tests {
         for mutant in &list.mutant {
             let (_, mutated) = mutant.made_in(&root).unwrap();
             assert!(made.insert((&mutant.file, mutated)), "{} is made twice", mutant.name);
-            assert!(documentation.contains(&format!("| {} |", mutant.name)), "{}", mutant.name);
+            let caught_by = mutant.test.as_ref().map(|test| format!(" `{}` |", test.name));
+            let row =
+                format!("| {} | `{}` |{}", mutant.name, mutant.file.display(), caught_by.unwrap_or_default());
+            assert!(documentation.contains(&row), "{row}");
         }
         let told = documentation.lines().filter(|line| {
-            line.starts_with("| ") && [".rs` |", ".yaml` |"].iter().any(|file| line.contains(file))
+            line.starts_with("| ") && [".rs` |", ".yaml` |", ".sql` |"].iter().any(|file| line.contains(file))
         });
         assert_eq!(told.count(), list.mutant.len(), "one line a mutation");
+    }
+
+    #[test]
+    fn every_kind_of_hole_has_a_mutation() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let list = List::of(&root).unwrap();
+        let documentation = fs::read_to_string(root.join("docs/simulation.md")).unwrap();
+        let (_, holes) = documentation.split_once("\n| Hole | Mutations |\n|---|---|\n").unwrap();
+        let rows: Vec<&str> = holes.lines().take_while(|line| line.starts_with("| ")).collect();
+        assert_eq!(rows.len(), 15);
+        for row in rows {
+            let (_, names) = row.trim_matches(['|', ' ']).split_once(" | ").unwrap();
+            for name in names.split("; ") {
+                assert!(list.mutant.iter().any(|mutant| mutant.name == name), "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_test_that_a_mutation_names_exists() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        for mutant in List::of(&root).unwrap().mutant {
+            let Some(test) = mutant.test else { continue };
+            assert_eq!(mutant.world, None, "{}: either a world or a test", mutant.name);
+            let folder = test.file.parent().and_then(Path::file_name);
+            assert_eq!(folder, Some(OsStr::new("tests")), "{test} is no integration test");
+            let source = fs::read_to_string(root.join(&test.file)).unwrap();
+            let lines: Vec<&str> = source.lines().map(str::trim).collect();
+            let is_test = |pair: &[&str]| {
+                let begins = [format!("fn {}(", test.name), format!("async fn {}(", test.name)];
+                pair[0].starts_with("#[") && begins.iter().any(|begin| pair[1].starts_with(begin))
+            };
+            assert_eq!(lines.windows(2).filter(|pair| is_test(pair)).count(), 1, "{test}");
+        }
+    }
+
+    #[test]
+    fn only_a_test_that_ran_and_failed_fell() {
+        let said = "running 1 test\nthread 'a' (7) panicked at a.rs:1:2:\nleft is not right\n\
+            test result: FAILED. 0 passed; 1 failed; 0 ignored; 0 measured; 3 filtered out";
+        assert_eq!(outcome_of_test(said), Tried::Fell("left is not right".to_owned()));
+        let passed =
+            "running 1 test\ntest result: ok. 1 passed; 0 failed; 0 ignored; 0 measured; 3 filtered out";
+        assert_eq!(outcome_of_test(passed), Tried::Held);
+        let unknown =
+            "running 0 tests\ntest result: ok. 0 passed; 0 failed; 0 ignored; 0 measured; 4 filtered out";
+        assert!(matches!(outcome_of_test(unknown), Tried::BrokeOff(_)));
+        assert!(matches!(outcome_of_test("fatal runtime error: stack overflow"), Tried::BrokeOff(_)));
+    }
+
+    #[test]
+    fn the_program_of_a_test_is_that_of_its_source() {
+        let message = |source: &str, program: &str| {
+            format!(
+                r#"{{"reason":"compiler-artifact","target":{{"src_path":"{source}"}},"executable":{program}}}"#
+            )
+        };
+        let messages =
+            [message("/a/tests/wire.rs", r#""/wire-1""#), message("/b/tests/wire.rs", r#""/wire-2""#)]
+                .join("\n");
+        assert_eq!(program_of(&messages, Path::new("/b/tests/wire.rs")), Some("/wire-2".into()));
+        assert_eq!(program_of(&message("/a/src/lib.rs", "null"), Path::new("/a/src/lib.rs")), None);
     }
 
     #[test]
