@@ -4,7 +4,7 @@
 //!
 //! What is done is decided by a seed. When it happens is up to the machine, so a seed repeats the plan, not the timing.
 
-mod consumers;
+pub(crate) mod consumers;
 mod evidence;
 mod faults;
 mod given_up;

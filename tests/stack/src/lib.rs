@@ -29,10 +29,13 @@ use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::chaos::FaultProxy;
+use crate::chaos::consumers::{depth, queues};
 
 pub use copy::Copy;
 pub use inbox::Inbox;
 pub use judge::Judge;
+
+const REGISTRATION_TIMEOUT: &str = "RegistrationTimeoutSeconds";
 
 /// A stack of one test's own. Dropping it stops it and removes what it wrote.
 #[derive(Debug)]
@@ -67,7 +70,11 @@ impl TestStack {
 
     fn deploy_on(port: u16, overrides: &[(&str, &str)], functions_endpoint: Option<String>) -> Result<Self> {
         let state = tempfile::Builder::new().prefix("orderbus-test-").tempdir()?;
-        let overrides = overrides.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        // No test is about it, and on a slow machine order-placed may take longer than a local stack otherwise waits.
+        let patient = Some((REGISTRATION_TIMEOUT, "3600"));
+        let patient = patient.filter(|(name, _)| !overrides.iter().any(|(other, _)| other == name));
+        let overrides = overrides.iter().copied().chain(patient);
+        let overrides = overrides.map(|(name, value)| (name.to_owned(), value.to_owned()));
         let options = Options {
             state: state.path().to_path_buf(),
             port: Some(port),
@@ -163,6 +170,51 @@ impl TestStack {
         let request = self.local.stack().sdk().sqs().list_queues().queue_name_prefix(format!("{name}-"));
         let queues = self.wait(request.send())?;
         queues.queue_urls().first().cloned().with_context(|| format!("no queue {name}"))
+    }
+
+    /// How many messages are in a queue, by its stack and logical id, also those that a consumer is working on and those
+    /// that wait for another delivery.
+    ///
+    /// A consumer writes its effect before SQS deletes the message, so the effect may be visible while the message still
+    /// counts here: await a number, do not assert it once.
+    ///
+    /// # Errors
+    /// When there is no such queue or it does not answer.
+    pub fn messages_in(&self, name: &str) -> Result<u64> {
+        let url = self.queue_url(name)?;
+        Ok(self.wait(depth(self.local.stack(), &url))?.total())
+    }
+
+    /// The same, summed over every deployed queue that is not for dead letters.
+    ///
+    /// # Errors
+    /// When a queue does not answer.
+    pub fn messages_in_all_queues(&self) -> Result<u64> {
+        let stack = self.local.stack();
+        self.wait(async {
+            let mut messages = 0;
+            for queue in queues(stack).await? {
+                if queue.name.contains("-local-") && !queue.name.contains("DeadLetter") {
+                    messages += depth(stack, &queue.url).await?.total();
+                }
+            }
+            Ok(messages)
+        })
+    }
+
+    /// Waits until a queue is empty. Everything that was sent to it before has been handled then, so a test can assert
+    /// what did not happen. MiniStack delivers an event to the queues of its rules before `PutEvents` answers.
+    ///
+    /// # Errors
+    /// When there is no such queue, or messages are left in it.
+    pub fn await_empty(&self, name: &str, patience: Duration) -> Result<()> {
+        let messages = || self.messages_in(name);
+        let empty = eventually(patience, || match messages() {
+            Ok(0) => Some(Ok(())),
+            Ok(_) => None,
+            Err(error) => Some(Err(error)),
+        });
+        empty.unwrap_or_else(|| Err(anyhow::anyhow!("{} messages are left in {name}", messages()?)))
     }
 
     /// The reason codes of some messages that consumers set aside, each message once in ten minutes.

@@ -25,7 +25,7 @@ use serde_json::Value;
 use stack_tests::{Copy, documented, eventually};
 use tokio::runtime::Builder;
 
-const PATIENCE: Duration = Duration::from_secs(90);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// What becomes of a documented command.
 enum How {
@@ -599,8 +599,12 @@ fn start(world: &World) {
     let order_id = answer.split("\"orderId\":\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
     fs::write(world.root().join("order-id"), order_id).unwrap();
     let look = format!("cargo orderbus order {order_id}");
-    let is_known =
-        eventually(PATIENCE, || world.shell(&look).output().unwrap().status.success().then_some(()));
+    // The next command shows its first event. Another may be known before it.
+    let is_known = eventually(PATIENCE, || {
+        let output = world.shell(&look).output().unwrap();
+        let has_begun = String::from_utf8_lossy(&output.stdout).contains("order-placed");
+        (output.status.success() && has_begun).then_some(())
+    });
     assert!(is_known.is_some(), "{order_id}");
 }
 

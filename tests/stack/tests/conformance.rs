@@ -443,7 +443,7 @@ impl Checkouts {
 
 /// Waits for the end of a checkout.
 async fn ended(client: &aws_sdk_sfn::Client, checkout: &Checkout) -> DescribeExecutionOutput {
-    for _ in 0..500 {
+    for _ in 0..3_000 {
         let request = client.describe_execution().execution_arn(&checkout.execution);
         let described = request.send().await.unwrap();
         if described.status != ExecutionStatus::Running {

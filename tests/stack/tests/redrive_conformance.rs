@@ -17,7 +17,7 @@ use domain::Attempt;
 use orderbus::ministack::REGION;
 use ports::{Alert, Target, attempt_carried, attempt_in_resources, conformance};
 use serde_json::{Value, json};
-use stack_tests::Judge;
+use stack_tests::{Inbox, Judge};
 
 /// A queue; its address.
 fn queue(judge: &Judge, name: &str) -> String {
@@ -31,7 +31,7 @@ fn queue_arn(name: &str) -> String {
 /// What lies in a queue, once there is so much of it. It stays there.
 async fn lying_in(judge: &Judge, url: &str, count: usize) -> Vec<Message> {
     let mut messages: BTreeMap<String, Message> = BTreeMap::new();
-    for _ in 0..100 {
+    for _ in 0..1_000 {
         let request = judge.sdk().sqs().receive_message().queue_url(url).max_number_of_messages(10);
         let request = request.visibility_timeout(0).message_attribute_names("All");
         for message in request.send().await.unwrap().messages.unwrap_or_default() {
@@ -83,15 +83,17 @@ fn what_redriving_needs_of_sqs_s3_and_sns_conforms() {
 
     let sns = judge.sdk().sns();
     let topic = judge.wait(sns.create_topic().name("alerts").send()).unwrap().topic_arn.unwrap();
-    let inbox = queue(&judge, "inbox");
-    let subscribe = sns.subscribe().topic_arn(&topic).protocol("sqs").endpoint(queue_arn("inbox"));
+    let inbox = judge.wait(Inbox::create(sqs.clone(), "inbox")).unwrap();
+    let subscribe = sns.subscribe().topic_arn(&topic).protocol("sqs").endpoint(inbox.arn());
     judge.wait(subscribe.send()).unwrap();
     let heard = async |alert: &Alert| {
         let is_it = |message: &Message| {
             let notice: Value = serde_json::from_str(message.body().unwrap()).unwrap();
-            notice["Message"] == alert.line && !notice["Subject"].as_str().unwrap_or_default().is_empty()
+            let is_it =
+                notice["Message"] == alert.line && !notice["Subject"].as_str().unwrap_or_default().is_empty();
+            is_it.then_some(())
         };
-        lying_in(&judge, &inbox, 1).await.iter().any(is_it)
+        inbox.find(is_it).await.unwrap().is_some()
     };
     judge.wait(conformance::on_call(&SnsOnCall::new(sns.clone(), topic), heard, judge.name()));
 }

@@ -17,12 +17,12 @@ use orderbus::play;
 use serde_json::Value;
 use stack_tests::{TestStack, event_types, eventually, order_of};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 #[test]
 fn money_for_an_order_that_was_called_off_goes_back_and_the_wrong_amount_changes_nothing() {
     let stack =
-        TestStack::deploy(&[("PaymentTimeoutSeconds", "240"), ("ReprocessorSchedule", "rate(1 day)")])
+        TestStack::deploy(&[("PaymentTimeoutSeconds", "3600"), ("ReprocessorSchedule", "rate(1 day)")])
             .unwrap();
     stack.count_stock("MUG", 10).unwrap();
     let requests = listen_to_payment_requests(&stack);
@@ -45,6 +45,7 @@ fn money_for_an_order_that_was_called_off_goes_back_and_the_wrong_amount_changes
 
     // A capture that comes when the checkout is long over.
     capture(&stack, &called_off, &tokens[0], 1_017);
+    stack.await_empty("orderbus-local-PaymentCallbackQueue", PATIENCE).unwrap();
     let level = stack.levels().unwrap()["MUG"];
     assert_eq!((level.available, level.reserved), (9, 1));
     assert_eq!(quarantined(&stack), [""; 0]);
