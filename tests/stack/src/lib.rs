@@ -222,15 +222,25 @@ impl TestStack {
     /// # Errors
     /// When the queue does not answer.
     pub fn take_reasons(&self) -> Result<Vec<String>> {
+        Ok(self.take_set_aside()?.into_iter().map(|one| one.reason).collect())
+    }
+
+    /// Some messages that consumers set aside, each message once in ten minutes.
+    ///
+    /// # Errors
+    /// When the queue does not answer.
+    pub fn take_set_aside(&self) -> Result<Vec<SetAside>> {
         let queue = self.local.stack().output("QuarantineQueueUrl")?;
         let request = self.local.stack().sdk().sqs().receive_message().queue_url(queue);
         let request =
             request.max_number_of_messages(10).visibility_timeout(600).message_attribute_names("All");
         let messages = self.wait(request.send())?.messages.unwrap_or_default();
-        let reason = |message: &Message| {
-            message.message_attributes()?.get("reasonCode")?.string_value().map(str::to_owned)
+        let set_aside = |message: &Message| {
+            let text = |name: &str| message.message_attributes()?.get(name)?.string_value();
+            let deliveries = text("receiveCount")?.parse().ok()?;
+            Some(SetAside { reason: text("reasonCode")?.to_owned(), deliveries })
         };
-        Ok(messages.iter().filter_map(reason).collect())
+        Ok(messages.iter().filter_map(set_aside).collect())
     }
 
     /// Sets one variable of a function, named by its stack and logical id, as a deployment would. Returns what it was.
@@ -269,6 +279,15 @@ impl TestStack {
         let processes = function_processes(self.state.path())?.into_iter().filter(of_function);
         Ok(processes.filter(FunctionProcess::kill).count())
     }
+}
+
+/// A message that a consumer set aside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SetAside {
+    /// Why: a code of docs/refusals.md.
+    pub reason: String,
+    /// How often the consumer had received it by then.
+    pub deliveries: u32,
 }
 
 /// A process of a deployed function.
