@@ -1,6 +1,7 @@
 //! Another team's stack beside the backbone, and what the tool shows of a running bus.
 
 #![allow(
+    clippy::expect_used,
     clippy::panic,
     clippy::print_stdout,
     clippy::unwrap_used,
