@@ -22,7 +22,8 @@ use contracts::{Line, Money, OrderRequest, Personal};
 use domain::{Sku, StockLevel};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use orderbus::{Api, LocalStack, Options, Progress, http};
+use orderbus::tools::Tools;
+use orderbus::{Api, LocalStack, Options, Progress, http, sam};
 use ports::StockCounts;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -53,7 +54,7 @@ impl TestStack {
     /// # Errors
     /// When a step of the deployment fails.
     pub fn deploy(overrides: &[(&str, &str)]) -> Result<Self> {
-        Self::deploy_on(orderbus::ministack::free_port()?, overrides, None)
+        Self::deploy_on(orderbus::ministack::free_port()?, overrides, None, None)
     }
 
     /// As [`deploy`](Self::deploy), with a proxy between the functions and AWS. Only the functions know of it: neither
@@ -64,22 +65,81 @@ impl TestStack {
     pub fn deploy_behind_faults(overrides: &[(&str, &str)], seed: u64) -> Result<(Self, FaultProxy)> {
         let port = orderbus::ministack::free_port()?;
         let proxy = FaultProxy::start(port, seed)?;
-        let stack = Self::deploy_on(port, overrides, Some(proxy.endpoint()))?;
+        let stack = Self::deploy_on(port, overrides, Some(proxy.endpoint()), None)?;
         Ok((stack, proxy))
     }
 
-    fn deploy_on(port: u16, overrides: &[(&str, &str)], functions_endpoint: Option<String>) -> Result<Self> {
+    /// As [`deploy`](Self::deploy), with another template of Orderbus and today's programs. Beside each program lies a file that
+    /// today's do not have, so that a later deployment also replaces the code of every function.
+    ///
+    /// # Errors
+    /// When a step of the deployment fails.
+    pub fn deploy_release(template: &Path, overrides: &[(&str, &str)]) -> Result<Self> {
+        let progress = Progress::new(|line| terminal::complain(line));
+        let folder = tempfile::Builder::new().prefix("orderbus-release-").tempdir()?;
+        let built = folder.path().join("built");
+        sam::build_as(template, &built, &Tools::ready(&progress)?, folder.path(), &progress)?;
+        for entry in fs::read_dir(&built).context("sam build left nothing")? {
+            let program = entry?.path();
+            if program.join("bootstrap").is_file() {
+                fs::write(program.join("released"), "").context("cannot mark a program")?;
+            }
+        }
+        Self::deploy_on(orderbus::ministack::free_port()?, overrides, None, Some(built))
+    }
+
+    /// Deploys today's template and programs over what is deployed.
+    ///
+    /// # Errors
+    /// When a step of the deployment fails.
+    pub fn upgrade(&self, overrides: &[(&str, &str)]) -> Result<()> {
+        let options = Options {
+            state: self.state.path().to_path_buf(),
+            overrides: parameters(overrides),
+            ..Options::default()
+        };
+        LocalStack::start(&options, &Progress::new(|line| terminal::complain(line)))?;
+        Ok(())
+    }
+
+    /// The resources of the deployed backbone: their types and physical ids, by logical id.
+    ///
+    /// # Errors
+    /// When CloudFormation does not answer.
+    pub fn resources(&self) -> Result<BTreeMap<String, (String, String)>> {
+        // MiniStack knows by the credential's scope which service is meant, and checks no signature.
+        let credential = "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/cloudformation/aws4_request, SignedHeaders=host, Signature=0";
+        let headers = [("authorization", credential), ("content-type", "application/x-www-form-urlencoded")];
+        let request = format!(
+            "Action=DescribeStackResources&Version=2010-05-15&StackName={}",
+            self.local.stack().name()
+        );
+        let answer = http::post(&self.local.ministack().endpoint(), &headers, &request)?;
+        ensure!(answer.status == 200, "DescribeStackResources answered {}", answer.status);
+        let members = answer.body.split("<LogicalResourceId>").skip(1);
+        let resources = members.filter_map(|member| {
+            let logical_id = member.split("</LogicalResourceId>").next()?;
+            Some((
+                logical_id.to_owned(),
+                (text_of(member, "ResourceType")?, text_of(member, "PhysicalResourceId")?),
+            ))
+        });
+        Ok(resources.collect())
+    }
+
+    fn deploy_on(
+        port: u16,
+        overrides: &[(&str, &str)],
+        functions_endpoint: Option<String>,
+        built: Option<PathBuf>,
+    ) -> Result<Self> {
         let state = tempfile::Builder::new().prefix("orderbus-test-").tempdir()?;
-        // No test is about it, and on a slow machine order-placed may take longer than a local stack otherwise waits.
-        let patient = Some((REGISTRATION_TIMEOUT, "3600"));
-        let patient = patient.filter(|(name, _)| !overrides.iter().any(|(other, _)| other == name));
-        let overrides = overrides.iter().copied().chain(patient);
-        let overrides = overrides.map(|(name, value)| (name.to_owned(), value.to_owned()));
         let options = Options {
             state: state.path().to_path_buf(),
             port: Some(port),
-            overrides: overrides.collect(),
+            overrides: parameters(overrides),
             build: true,
+            built,
             functions_endpoint,
         };
         let local = LocalStack::start(&options, &Progress::new(|line| terminal::complain(line)))?;
@@ -288,6 +348,21 @@ pub struct SetAside {
     pub reason: String,
     /// How often the consumer had received it by then.
     pub deliveries: u32,
+}
+
+/// A test's parameters, and those that every test has unless it says otherwise.
+fn parameters(overrides: &[(&str, &str)]) -> Vec<(String, String)> {
+    // No test is about it, and on a slow machine order-placed may take longer than a local stack otherwise waits.
+    let patient = Some((REGISTRATION_TIMEOUT, "3600"));
+    let patient = patient.filter(|(name, _)| !overrides.iter().any(|(other, _)| other == name));
+    let overrides = overrides.iter().copied().chain(patient);
+    overrides.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+/// What the first element of this name says.
+fn text_of(xml: &str, name: &str) -> Option<String> {
+    let (_, rest) = xml.split_once(&format!("<{name}>"))?;
+    rest.split_once(&format!("</{name}>")).map(|(text, _)| text.to_owned())
 }
 
 /// A process of a deployed function.

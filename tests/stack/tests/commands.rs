@@ -180,6 +180,14 @@ const TABLE: &[(&str, How)] = &[
         "cargo orderbus check-templates --every-region",
         Never("it takes minutes; the test run checks the templates for four regions"),
     ),
+    (
+        "cargo orderbus check-upgrade --from deployed.yaml",
+        As(&[
+            ("cp template.yaml deployed.yaml", ""),
+            ("cargo orderbus check-upgrade --from deployed.yaml", "no resource that holds data"),
+            ("cargo orderbus check-upgrade", "no resource that holds data"),
+        ]),
+    ),
     // Permissions.
     ("cargo orderbus iam check", Typed("denied calls 0, unused rights 0")),
     ("cargo orderbus iam record", Typed("written: tools/iam/calls.json")),

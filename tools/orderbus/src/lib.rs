@@ -37,6 +37,7 @@ pub mod tools;
 pub mod twenty_orders;
 pub mod types;
 pub mod unsupported;
+pub mod upgrade;
 
 pub use api::Api;
 pub use clock::now;

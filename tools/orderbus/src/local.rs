@@ -20,6 +20,8 @@ pub struct Options {
     pub overrides: Vec<(String, String)>,
     /// Whether to build before deploying. What is built is shared: several stacks need it once.
     pub build: bool,
+    /// What [`sam::build_as`] built of another template, to be deployed instead of today's.
+    pub built: Option<PathBuf>,
     /// Where the functions find AWS, when something stands between them and MiniStack.
     pub functions_endpoint: Option<String>,
 }
@@ -31,6 +33,7 @@ impl Default for Options {
             port: None,
             overrides: Vec::new(),
             build: true,
+            built: None,
             functions_endpoint: None,
         }
     }
@@ -68,12 +71,13 @@ impl LocalStack {
             }
         };
         for application in sam::APPLICATIONS {
-            if options.build {
+            let is_orderbus = application == sam::Application::Orderbus;
+            let built = options.built.as_deref().filter(|_| is_orderbus);
+            if options.build && built.is_none() {
                 sam::build(&tools, application, &options.state, progress)?;
             }
-            let overrides =
-                if application == sam::Application::Orderbus { options.overrides.as_slice() } else { &[] };
-            sam::deploy(&tools, application, &ministack, overrides, progress).with_context(|| {
+            let overrides = if is_orderbus { options.overrides.as_slice() } else { &[] };
+            sam::deploy(&tools, application, built, &ministack, overrides, progress).with_context(|| {
                 let advice = "To begin anew: cargo orderbus local down";
                 format!(
                     "cannot deploy {}. {}",

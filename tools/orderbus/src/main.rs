@@ -23,7 +23,7 @@ use orderbus::subscriber::{self, Home, Language};
 use orderbus::tools::Tools;
 use orderbus::{
     LocalStack, Options, Progress, contract, dependencies, dlq, iam, interrupt, judges, lake, lake_page,
-    ministack, play, processes, programs, publish, report, repository, rules, sam, tail,
+    ministack, play, processes, programs, publish, report, repository, rules, sam, tail, upgrade,
 };
 use ports::{OrderViewStore, PortError, StockCounts};
 use terminal::{complain, complain_of, say, show};
@@ -150,6 +150,15 @@ enum Command {
         /// Section of samconfig.toml that they were built for
         #[arg(long, value_name = "NAME", default_value = "default")]
         config_env: String,
+    },
+    /// List what a deployment would replace or remove on AWS, and fail if data would be lost with it
+    CheckUpgrade {
+        /// The template that is deployed
+        #[arg(long, value_name = "FILE", default_value = upgrade::RELEASED)]
+        from: PathBuf,
+        /// The template that is to be deployed over it
+        #[arg(default_value = "template.yaml")]
+        template: PathBuf,
     },
     /// Check every template
     #[command(hide = true)]
@@ -406,6 +415,7 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
             programs::check(&config_env)?.iter().for_each(|line| say(format_args!("{line}")));
             Ok(ExitCode::SUCCESS)
         }
+        Command::CheckUpgrade { from, template } => check_upgrade(&from, &template),
         Command::CheckTemplates { every_region } => {
             let tools = Tools::ready(&progress)?;
             sam::validate(&tools, &repository::local_state(), &progress)?;
@@ -473,6 +483,17 @@ Stop:        cargo orderbus local down"#
 fn stop_local() -> Result<ExitCode> {
     let was_running = ministack::stop(&repository::local_state())?;
     say(if was_running { "stopped" } else { "nothing was running" });
+    Ok(ExitCode::SUCCESS)
+}
+
+fn check_upgrade(from: &Path, template: &Path) -> Result<ExitCode> {
+    let tools = Tools::ready(&Progress::new(|_| ()))?;
+    let changes = upgrade::changes(&upgrade::file(from), &upgrade::file(template), &tools)?;
+    for change in changes.iter().filter(|change| change.loss().is_none()) {
+        say(change);
+    }
+    upgrade::judge(&changes)?;
+    say("no resource that holds data would be replaced or removed");
     Ok(ExitCode::SUCCESS)
 }
 

@@ -117,11 +117,27 @@ struct Configuration {
 /// # Errors
 /// When `sam build` fails.
 pub fn build(tools: &Tools, application: Application, logs: &Path, progress: &Progress) -> Result<()> {
+    collect(sam(tools, application, "build"), application.name(), logs, progress)
+}
+
+/// Builds Orderbus with another template, such as that of a release, and today's programs, into a folder.
+///
+/// # Errors
+/// When `sam build` fails.
+pub fn build_as(template: &Path, into: &Path, tools: &Tools, logs: &Path, progress: &Progress) -> Result<()> {
+    let application = Application::Orderbus;
+    let mut command = sam(tools, application, "build");
+    command.arg("--template-file").arg(template).arg("--build-dir").arg(into);
+    // Otherwise both are looked for beside the template.
+    command.arg("--base-dir").arg(application.folder());
+    command.arg("--config-file").arg(application.folder().join("samconfig.toml"));
+    collect(command, application.name(), logs, progress)
+}
+
+fn collect(mut command: Command, name: &str, logs: &Path, progress: &Progress) -> Result<()> {
     let lock = build_lock()?;
     lock.lock().context("cannot take the lock of sam build")?;
-    let name = application.name();
     progress.say(format_args!("{name}: sam build"));
-    let mut command = sam(tools, application, "build");
     // cargo-lambda compiles each function alone, which could pick other features of shared crates than the
     // one build of everything did. With these arguments it asks for the same build, and finds it done.
     command.env("CARGO_LAMBDA_COMPILER", "cargo");
@@ -133,13 +149,15 @@ pub fn build(tools: &Tools, application: Application, logs: &Path, progress: &Pr
     })
 }
 
-/// Deploys what [`build`] built. Each override replaces a parameter of samconfig.toml or comes on top.
+/// Deploys what [`build`] built, or [`build_as`] into the folder `built`. Each override replaces a parameter of samconfig.toml or
+/// comes on top.
 ///
 /// # Errors
 /// When `sam deploy` fails.
 pub fn deploy(
     tools: &Tools,
     application: Application,
+    built: Option<&Path>,
     ministack: &MiniStack,
     overrides: &[(String, String)],
     progress: &Progress,
@@ -153,6 +171,10 @@ pub fn deploy(
     address_to(&mut command, &ministack.endpoint());
     // The SAM CLI asks every five seconds how far it is, which suits AWS.
     command.env("SAM_CLI_POLL_DELAY", "0.2");
+    if let Some(folder) = built {
+        command.arg("--template-file").arg(folder.join("template.yaml"));
+        command.arg("--config-file").arg(application.folder().join("samconfig.toml"));
+    }
     if !overrides.is_empty() {
         let parameters = application.configuration()?.parameter_overrides;
         command.arg("--parameter-overrides").args(merged(parameters, overrides));
