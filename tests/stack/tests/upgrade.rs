@@ -24,7 +24,7 @@ const STOCK: u64 = 10_000;
 const AROUND: usize = 20;
 /// How many clients place orders at the same time.
 const CLIENTS: usize = 2;
-const PATIENCE: Duration = Duration::from_secs(240);
+const PATIENCE: Duration = Duration::from_secs(400);
 
 #[test]
 fn todays_template_replaces_nothing_of_the_release_that_holds_data() {
