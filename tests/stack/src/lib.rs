@@ -17,7 +17,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use aws_sdk_sqs::types::Message;
+use aws_sdk_sqs::types::{Message, QueueAttributeName};
 use contracts::{Line, Money, OrderRequest, Personal};
 use domain::{Sku, StockLevel};
 use nix::sys::signal::{Signal, kill};
@@ -170,15 +170,40 @@ impl TestStack {
     /// # Errors
     /// When the queue does not answer.
     pub fn take_reasons(&self) -> Result<Vec<String>> {
+        Ok(self.take_set_aside()?.into_iter().map(|one| one.reason).collect())
+    }
+
+    /// Some messages that consumers set aside, each message once in ten minutes.
+    ///
+    /// # Errors
+    /// When the queue does not answer.
+    pub fn take_set_aside(&self) -> Result<Vec<SetAside>> {
         let queue = self.local.stack().output("QuarantineQueueUrl")?;
         let request = self.local.stack().sdk().sqs().receive_message().queue_url(queue);
         let request =
             request.max_number_of_messages(10).visibility_timeout(600).message_attribute_names("All");
         let messages = self.wait(request.send())?.messages.unwrap_or_default();
-        let reason = |message: &Message| {
-            message.message_attributes()?.get("reasonCode")?.string_value().map(str::to_owned)
+        let set_aside = |message: &Message| {
+            let text = |name: &str| message.message_attributes()?.get(name)?.string_value();
+            let deliveries = text("receiveCount")?.parse().ok()?;
+            Some(SetAside { reason: text("reasonCode")?.to_owned(), deliveries })
         };
-        Ok(messages.iter().filter_map(reason).collect())
+        Ok(messages.iter().filter_map(set_aside).collect())
+    }
+
+    /// How many messages a queue holds, visible or not.
+    ///
+    /// # Errors
+    /// When there is no such queue.
+    pub fn depth(&self, name: &str) -> Result<u64> {
+        let names = [
+            QueueAttributeName::ApproximateNumberOfMessages,
+            QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
+        ];
+        let request = self.local.stack().sdk().sqs().get_queue_attributes().queue_url(self.queue_url(name)?);
+        let request = request.set_attribute_names(Some(names.to_vec()));
+        let attributes = self.wait(request.send())?.attributes.unwrap_or_default();
+        Ok(attributes.values().filter_map(|value| value.parse::<u64>().ok()).sum())
     }
 
     /// Sets one variable of a function, named by its stack and logical id, as a deployment would. Returns what it was.
@@ -217,6 +242,15 @@ impl TestStack {
         let processes = function_processes(self.state.path())?.into_iter().filter(of_function);
         Ok(processes.filter(FunctionProcess::kill).count())
     }
+}
+
+/// A message that a consumer set aside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SetAside {
+    /// Why: a code of docs/refusals.md.
+    pub reason: String,
+    /// How often the consumer had received it by then.
+    pub deliveries: u32,
 }
 
 /// A process of a deployed function.

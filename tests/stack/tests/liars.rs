@@ -15,15 +15,18 @@ use aws_sdk_eventbridge::types::PutEventsRequestEntry;
 use contracts::{EventType, derived_event_id, format_timestamp, order_id_of_key};
 use domain::EventId;
 use serde_json::{Value, json};
-use stack_tests::gateway::{BATCH, Signer, hand_in};
+use stack_tests::chaos::{FaultProxy, Shares};
+use stack_tests::gateway::{ACCOUNT, BATCH, Signer, hand_in};
 use stack_tests::{TestStack, event_types, eventually, order_of};
 
 const PATIENCE: Duration = Duration::from_secs(90);
+/// What is about a number that is out of every range.
+const BEYOND: &str = "beyond";
 
 #[test]
 fn what_liars_say_changes_hides_and_breaks_nothing() {
-    let overrides = [("PaymentTimeoutSeconds", "240"), ("ReprocessorSchedule", "rate(1 day)")];
-    let stack = TestStack::deploy(&overrides).unwrap();
+    let overrides = [("PaymentTimeoutSeconds", "280"), ("ReprocessorSchedule", "rate(1 day)")];
+    let (stack, proxy) = TestStack::deploy_behind_faults(&overrides, 1).unwrap();
     let liars = Liars { stack: &stack, signer: Signer::of_this_machine(), refused: RefCell::default() };
     stack.count_stock("MUG", 10).unwrap();
 
@@ -34,8 +37,9 @@ fn what_liars_say_changes_hides_and_breaks_nothing() {
     liars.start_a_checkout();
     liars.claim_the_ids_of_an_order();
     liars.leave_the_bounds();
-    liars.break_the_readers();
+    liars.break_the_readers(&open);
     liars.repeat_the_key();
+    liars.leave_no_message_behind();
 
     // Nothing that was said moved stock or money: one order shipped, one is still open.
     let level = stack.levels().unwrap()["MUG"];
@@ -43,13 +47,14 @@ fn what_liars_say_changes_hides_and_breaks_nothing() {
     let still_open = stack.order(&open).unwrap();
     assert_eq!((&still_open["status"], &still_open["outcome"]), (&json!("awaiting_payment"), &Value::Null));
     println!("set aside: {:?}", liars.refused());
+    liars.make_aws_hang(&proxy);
 }
 
 struct Liars<'a> {
     stack: &'a TestStack,
     signer: Signer,
-    /// How many messages were set aside for each reason, as far as they were received.
-    refused: RefCell<BTreeMap<String, usize>>,
+    /// How often each message that was set aside had been delivered by then, for each reason, as far as they were received.
+    refused: RefCell<BTreeMap<String, Vec<u32>>>,
 }
 
 impl Liars<'_> {
@@ -130,7 +135,13 @@ impl Liars<'_> {
             capture("liar-capture-2", open, &format!("pay-{open}"), 999_999),
         ];
         assert_eq!(self.hand_in(&captures), [202; 2]);
-        self.await_refused(&[("unknown_order", 1), ("payment_mismatch", 1)]);
+        let data = json!({
+            "orderId": "nobody-placed-this", "paymentId": "pay-nobody-placed-this", "taskToken": "AQCliar",
+            "reason": "card_declined",
+        });
+        let failure = claim(EventType::PaymentFailed, "liar-failure-1", "nobody-placed-this", &data);
+        assert_eq!(self.hand_in(&[failure]), [202]);
+        self.await_refused(&[("unknown_order", 2), ("payment_mismatch", 1)]);
         let order = self.stack.order(open).unwrap();
         assert!(!event_types(&order).contains(&EventType::RefundRequested.as_str().to_owned()), "{order}");
     }
@@ -269,15 +280,29 @@ impl Liars<'_> {
         }
     }
 
-    fn break_the_readers(&self) {
+    /// Each alone as a detail, and as the data of an event about an order.
+    fn break_the_readers(&self, order_id: &str) {
         let deep = format!("{}{}", "[".repeat(400), "]".repeat(400));
         let details = [
             ("cut", r#"{"note":"cut emoji \ud83d"}"#.to_owned()),
             ("deep", format!("{{\"tree\":{deep}}}")),
+            (BEYOND, r#"{"n":1e400}"#.to_owned()),
             ("exact", r#"{"large":123456789012345678901234567890,"long":0.1234567890123456789}"#.to_owned()),
         ];
-        for (name, detail) in &details {
-            self.put("liar.note", &format!("liar.{name}"), detail, &[]);
+        let time = format_timestamp(orderbus::now());
+        for (name, data) in &details {
+            let event_type = format!("liar.{name}");
+            let event = format!(
+                r#"{{"specversion":"1.0","id":"{event_type}","source":"liar.note","type":"{event_type}","subject":"{order_id}","time":"{time}","data":{data}}}"#
+            );
+            for (number, detail) in [data, &event].into_iter().enumerate() {
+                if *name == BEYOND {
+                    self.put("liar.lost", &event_type, detail, &[]);
+                    self.deliver_to_archiver(&format!("liar-bus-{number}"), &event_type, detail);
+                } else {
+                    self.put("liar.note", &event_type, detail, &[]);
+                }
+            }
         }
         let marked = claim(
             EventType::DeliveryStatusChanged,
@@ -290,15 +315,20 @@ impl Liars<'_> {
 
         let found = eventually(PATIENCE, || {
             let answer = answered(self.stack, "/lake/events?source=liar.note")?;
-            (answer["events"].as_array()?.len() == details.len()).then_some(answer)
+            (answer["events"].as_array()?.len() == 2 * details.len()).then_some(answer)
         });
         let found =
             found.unwrap_or_else(|| panic!("{:?}", answered(self.stack, "/lake/events?source=liar.note")));
-        for event in found["events"].as_array().unwrap() {
+        let is_marked_where_it_must_be = |event: &Value| {
             let is_exact = event["type"] == "liar.exact";
             assert_eq!(event["unreadable"].as_bool().unwrap_or_default(), !is_exact, "{event}");
             assert_eq!(event["data"].is_string(), !is_exact, "{event}");
-        }
+            if event["type"] == format!("liar.{BEYOND}") {
+                assert_eq!(event["data"], r#"{"n":1e400}"#, "to the letter");
+            }
+        };
+        found["events"].as_array().unwrap().iter().for_each(is_marked_where_it_must_be);
+        self.find_in_history(order_id, details.len(), is_marked_where_it_must_be);
         // Neither is hidden by its mark.
         let path = format!("/lake/events?source=shipping&subject=liars-marked&type={event_type}");
         let marked = eventually(PATIENCE, || {
@@ -307,15 +337,87 @@ impl Liars<'_> {
         assert!(marked.is_some(), "{:?}", answered(self.stack, &path));
     }
 
+    /// As EventBridge delivers an event. MiniStack reads every detail and writes it anew, and writes a number that no `f64`
+    /// holds as `Infinity`, which is no JSON; EventBridge hands the text on.
+    fn deliver_to_archiver(&self, bus_id: &str, event_type: &str, detail: &str) {
+        let time = format_timestamp(orderbus::now());
+        let body = format!(
+            r#"{{"version":"0","id":"{bus_id}","detail-type":"{event_type}","source":"liar.note","account":"{ACCOUNT}","time":"{time}","region":"us-east-1","resources":[],"detail":{detail}}}"#
+        );
+        let queue = self.stack.queue_url("orderbus-local-EventArchiverQueue").unwrap();
+        let sqs = self.stack.local().stack().sdk().sqs();
+        self.stack.wait(sqs.send_message().queue_url(queue).message_body(body).send()).unwrap();
+    }
+
+    /// The lake's history of an order holds as many of the liars' notes, and the order's own events as before.
+    fn find_in_history(&self, order_id: &str, notes: usize, check: impl Fn(&Value)) {
+        let path = format!("/lake/orders/{order_id}");
+        let history = eventually(PATIENCE, || {
+            let history = answered(self.stack, &path)?["history"].as_array()?.clone();
+            let (liars, others): (Vec<_>, Vec<_>) =
+                history.into_iter().partition(|event| event["source"] == "liar.note");
+            (liars.len() == notes).then_some((liars, others))
+        });
+        let (liars, others) = history.unwrap_or_else(|| panic!("{:?}", answered(self.stack, &path)));
+        liars.iter().for_each(check);
+        for own in [EventType::OrderPlaced, EventType::StockReserved, EventType::PaymentRequested] {
+            let found = others.iter().find(|event| event["type"] == own.as_str());
+            assert!(
+                found.is_some_and(|event| event["data"].is_object() && event.get("unreadable").is_none()),
+                "{own:?}: {found:?}"
+            );
+        }
+    }
+
     fn repeat_the_key(&self) {
         let body = serde_json::to_string(&order_of("MUG", 1, 1_000)).unwrap();
         assert_eq!(self.stack.api().place_json("k,k", &body).unwrap().status, 400);
     }
 
-    fn refused(&self) -> BTreeMap<String, usize> {
+    /// What was set aside was set aside at its first delivery: it is neither delivered until its queue gives up on it nor sent
+    /// back from a dead-letter queue, which would be 12 deliveries and then up to 5 times 12 more. And nothing is left to be
+    /// delivered.
+    fn leave_no_message_behind(&self) {
+        let refused = self.refused();
+        for code in ["unknown_order", "unknown_shipment", "payment_mismatch", "foreign_shipment"] {
+            let deliveries = refused.get(code).map(Vec::as_slice).unwrap_or_default();
+            assert!(
+                !deliveries.is_empty() && deliveries.iter().all(|count| *count == 1),
+                "{code}: {refused:?}"
+            );
+        }
+        for consumer in ["PaymentCallback", "ShippingNotifier"] {
+            for queue in ["Queue", "DeadLetterQueue"] {
+                let name = format!("orderbus-local-{consumer}{queue}");
+                let is_empty = eventually(PATIENCE, || (self.stack.depth(&name).unwrap() == 0).then_some(()));
+                assert!(is_empty.is_some(), "{name} holds {}", self.stack.depth(&name).unwrap());
+            }
+        }
+    }
+
+    /// Whatever hangs behind a function, its caller is told in time to try again, and the same request succeeds later.
+    /// Which calls can hang, and that the answer comes early enough, is shown by `deadlines` of the function tests.
+    fn make_aws_hang(&self, proxy: &FaultProxy) {
+        let body = serde_json::to_string(&order_of("MUG", 1, 1_000)).unwrap();
+        let place = || self.stack.api().place_json("liars-hung", &body).ok();
+        proxy.set_shares(Shares { hung: true, ..Shares::NONE });
+        let answer = eventually(PATIENCE, || {
+            // A function that runs out of its own time is ended, and MiniStack answers for it with another problem.
+            place().filter(|answer| {
+                answer.status == 503 && answer.body.contains("urn:orderbus:problem:out-of-time")
+            })
+        });
+        assert!(answer.is_some(), "{:?}", place());
+        assert!(proxy.traffic().hung > 0);
+        proxy.set_shares(Shares::NONE);
+        let answer = eventually(PATIENCE, || place().filter(|answer| answer.status == 202));
+        assert!(answer.is_some(), "{:?}", place());
+    }
+
+    fn refused(&self) -> BTreeMap<String, Vec<u32>> {
         let mut refused = self.refused.borrow_mut();
-        for reason in self.stack.take_reasons().unwrap() {
-            *refused.entry(reason).or_default() += 1;
+        for one in self.stack.take_set_aside().unwrap() {
+            refused.entry(one.reason).or_default().push(one.deliveries);
         }
         refused.clone()
     }
@@ -323,7 +425,9 @@ impl Liars<'_> {
     fn await_refused(&self, expected: &[(&str, usize)]) {
         let complete = eventually(PATIENCE, || {
             let refused = self.refused();
-            expected.iter().all(|(code, count)| refused.get(*code) == Some(count)).then_some(())
+            let is_complete =
+                |(code, count): &(&str, usize)| refused.get(*code).is_some_and(|all| all.len() == *count);
+            expected.iter().all(is_complete).then_some(())
         });
         assert!(complete.is_some(), "{expected:?}: {:?}", self.refused());
     }

@@ -24,6 +24,8 @@ pub struct Shares {
     /// From the first call to Step Functions on, every call to it is refused for so long. Chosen longer than all deliveries
     /// of a message take, it makes dead letters for certain.
     pub outage: Duration,
+    /// No call is carried out, and none is answered: callers wait until they give up.
+    pub hung: bool,
 }
 
 impl Shares {
@@ -35,6 +37,7 @@ impl Shares {
         partial: 0.0,
         delayed: 0.0,
         outage: Duration::ZERO,
+        hung: false,
     };
     /// About every fifth call goes wrong, and every few seconds a service is gone for about one.
     pub const ROUGH: Self =
@@ -99,6 +102,8 @@ pub(crate) enum Fault {
     None,
     /// It is carried out after a while.
     Delayed(Duration),
+    /// It is not carried out, and there is never an answer.
+    Hung,
     /// It is not carried out; this is the answer.
     Refused(Box<Message>),
     /// It is carried out; the connection ends before the answer.
@@ -126,6 +131,9 @@ impl Dice {
 
     /// The fault of a call that comes `now`.
     pub(crate) fn fault(&mut self, shares: Shares, call: &Call, request: &Message, now: Instant) -> Fault {
+        if shares.hung {
+            return Fault::Hung;
+        }
         let is_gone = self.is_out(shares.outage, call.service, now)
             || (shares.storms && self.is_stormy(call.service, now));
         if is_gone || self.happens(shares.throttled) {

@@ -30,6 +30,8 @@ pub struct Traffic {
     pub entries_refused: usize,
     /// Carried out late.
     pub delayed: usize,
+    /// Not carried out and not answered.
+    pub hung: usize,
 }
 
 /// The proxy, on a thread of its own. Dropping it stops it.
@@ -124,6 +126,7 @@ impl Shared {
         match &fault {
             Fault::None => {}
             Fault::Delayed(_) => traffic.delayed += 1,
+            Fault::Hung => traffic.hung += 1,
             Fault::Refused(_) => traffic.throttled += 1,
             Fault::CutOff | Fault::AnsweredWrongly(_) => traffic.replies_lost += 1,
             Fault::Partial(partial) => {
@@ -169,6 +172,8 @@ async fn serve(client: TcpStream, shared: &Shared) -> io::Result<()> {
                 tokio::time::sleep(delay).await;
                 upstream.ask(&request).await?
             }
+            // The client ends the connection when it gives up; until then nothing comes.
+            Fault::Hung => return wire::read_request(&mut client).await.map(drop),
             Fault::Refused(answer) => *answer,
             Fault::CutOff => {
                 upstream.ask(&request).await?;
