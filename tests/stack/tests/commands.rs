@@ -183,8 +183,7 @@ const TABLE: &[(&str, How)] = &[
     (
         "cargo orderbus check-upgrade --from deployed.yaml",
         As(&[
-            ("cp template.yaml deployed.yaml", ""),
-            ("cargo orderbus check-upgrade --from deployed.yaml", "no resource that holds data"),
+            ("cargo orderbus check-upgrade --from template.yaml", "no resource that holds data"),
             ("cargo orderbus check-upgrade", "no resource that holds data"),
         ]),
     ),
