@@ -5,7 +5,8 @@ use domain::RedriveReason;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-/// As which EventBridge sends them. `PutEvents` takes no source that begins with `aws.`, so nobody else can.
+/// The source under which EventBridge sends them. `PutEvents` takes no source that begins with `aws.`, so no other sender can
+/// use it.
 const SOURCE: &str = "aws.events";
 const DETAIL_TYPE: &str = "Encrypted Events";
 

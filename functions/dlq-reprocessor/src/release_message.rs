@@ -27,7 +27,7 @@ pub enum ReleaseError {
     /// Its quarantine is still under way.
     #[error("{0} is still on its way into quarantine; try again in a minute")]
     TooEarly(QuarantineId),
-    /// EventBridge encrypted it: nobody can handle it as it is.
+    /// EventBridge encrypted it, and no consumer can read it.
     #[error("{0} is an event that EventBridge encrypted")]
     Encrypted(QuarantineId),
     /// Whoever was to handle it is not there.
